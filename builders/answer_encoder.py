@@ -1,10 +1,10 @@
 """A cross-encoder, made of an embedder and trained to tell whether a passage answers a question.
 
-Question and passage stand in one row, and their tokens see each other. The logit is late
-interaction of that row, as ColBERT's: each token of the question finds the passage's most similar
-one, and their cosines are averaged with learned weights. A linear head adds what it reads in [CLS]
-and in the question's mean. A token is marked where the other text has it too. The embeddings are
-the checkpoint's, all else is trained (docs/decisions/0114).
+Question and passage are one row, and their tokens attend to each other. The logit is a late
+interaction within that row, similar to ColBERT's: for each token of the question, the highest
+cosine with a token of the passage, averaged with learned weights. A linear head adds a value from
+[CLS] and the mean of the question's tokens. Tokens that both texts have are marked. The token
+embeddings are the checkpoint's, all else is trained (docs/decisions/0114).
 """
 
 from pathlib import Path
@@ -21,13 +21,13 @@ from builders.llm_reference import load_whole
 from builders.spec import ModelSpec
 
 _LEAST_WEIGHT = 0.01
-"""The weight of a token that is no word: a question without words has a relevance too."""
+"""Weight of a token that is no word, so that a question without words has a relevance too."""
 _MOST_GATE = 4.0
-"""A learned weight multiplies a token's by e to the power of -4 to 4."""
+"""A learned gate multiplies a token's weight by e to the power of -4 to 4."""
 
 
 def load_answer_encoder(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -> Any:
-    """Called as transformers' classifiers with one label; raises `BuildError` as `load_whole`."""
+    """The model, called like a classifier of transformers with one label; raises `BuildError`."""
     options = {"add_pooling_layer": False, "attn_implementation": "eager"}
     bert, _ = load_whole(spec, checkpoint, BertModel, dtype, **options)
     width = bert.config.hidden_size
@@ -74,7 +74,7 @@ def load_answer_encoder(spec: ModelSpec, checkpoint: Checkpoint, dtype: Any) -> 
 
 
 def _marks(ids: Any, types: Any) -> Any:
-    """0 for tokens of the question, 2 for the passage's; 1 more if the other text has it too."""
+    """0 for tokens of the question, 2 for those of the passage; 1 more if both texts have it."""
     is_word = ids >= FIRST_SIGN
     is_same = (ids[:, :, None] == ids[:, None, :]) & (types[:, :, None] != types[:, None, :])
     is_found = is_same & is_word[:, :, None] & is_word[:, None, :]
@@ -82,7 +82,7 @@ def _marks(ids: Any, types: Any) -> Any:
 
 
 def _load(spec: ModelSpec, encoder: Any, path: Path) -> None:
-    """All that is trained; raises `BuildError` for weights of another model."""
+    """Load all trained weights; raises `BuildError` for weights of another model."""
     weights = {name: value.to(torch.float32) for name, value in load_file(path).items()}
     own = {n: v.shape for n, v in encoder.state_dict().items() if "bert.embeddings" not in n}
     if {name: value.shape for name, value in weights.items()} != own:

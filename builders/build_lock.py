@@ -1,6 +1,6 @@
 """One build of a model at a time: a second one waits, and says for which process.
 
-The kernel drops the lock with the process that holds it, so a killed build never blocks the next.
+The kernel frees the lock when its process ends, so a killed build never blocks the next one.
 """
 
 import contextlib

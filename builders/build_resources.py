@@ -9,7 +9,7 @@ from builders.errors import BuildError
 from builders.gpu_spec import GIB
 
 _SPARE_BYTES = 200 * 2**20
-"""Disk space beside the weights."""
+"""Disk space needed in addition to the weights."""
 
 
 def available_memory() -> int:
@@ -18,7 +18,7 @@ def available_memory() -> int:
 
 
 def check_disk(folder: Path, need_bytes: int) -> None:
-    """Raises `BuildError` where so much would not fit."""
+    """Raises `BuildError` if the folder's disk has less free space than `need_bytes`."""
     free = shutil.disk_usage(folder).free
     if free < need_bytes:
         raise BuildError(
@@ -28,7 +28,7 @@ def check_disk(folder: Path, need_bytes: int) -> None:
 
 
 def check(model: str, weight_bytes: int, home: Path) -> None:
-    """Before anything long starts. Raises `BuildError`."""
+    """Checks disk and memory before anything long starts. Raises `BuildError`."""
     check_disk(home, 2 * weight_bytes + _SPARE_BYTES)  # an export holds them twice for a while
     # Weights as read, as converted and as written, and libraries.
     need, free = 3 * weight_bytes + GIB, available_memory()

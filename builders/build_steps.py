@@ -1,4 +1,4 @@
-"""The steps of one build and its log: an interrupted build goes on where it was."""
+"""The steps of one build and its log: an interrupted build continues after its last step."""
 
 import ctypes
 import os
@@ -14,10 +14,11 @@ from pathlib import Path
 from builders.errors import BuildError, CommandError
 
 _FULL_BYTES = 64 * 2**20
-"""With less left, a failed step is likely to have failed for it; exporters say "iostream error"."""
+"""With less free disk space, a failed step has probably failed for lack of it; exporters only say
+"iostream error"."""
 
 REFERENCE = "reference"
-"""The step that asks the reference implementation what the engine is asked later."""
+"""The step that gives the reference implementation the inputs that the engine gets later."""
 
 Progress = Callable[[str], None]
 """Tells the user a line of text."""
@@ -26,7 +27,7 @@ _TAIL_LINES = 15
 
 
 class BuildLog:
-    """One text file, begun anew by each build and kept after it."""
+    """One text file, which each build empties first and keeps after its end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,7 +42,7 @@ class BuildLog:
             file.write(f"{text}\n")
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Run a command, its output in the log; raises `CommandError`. It ends when we do."""
+        """Run a command that ends with this process; log its output. Raises `CommandError`."""
         self.write(f"$ {' '.join(command)}")
         with self.path.open("a", encoding="utf-8") as output:
             done = subprocess.run(
@@ -76,9 +77,9 @@ def _fate(status: int) -> str:
 
 
 def end_with_parent() -> None:
-    """Ask Linux to end this new process when its parent is gone, however that came about.
+    """Ask Linux to end this new process when its parent has ended, for any reason.
 
-    An orphan of a build would go on writing into the folder that the next one makes anew.
+    Without it, a killed build's command would still write into the folder that the next build uses.
     """
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
@@ -116,5 +117,5 @@ class BuildSteps:
         return finished
 
     def remove(self) -> None:
-        """All steps; their last is published, or they are of no more use."""
+        """Remove all steps: the last one is published, or none is needed any more."""
         shutil.rmtree(self.folder, ignore_errors=True)

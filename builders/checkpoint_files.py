@@ -10,12 +10,12 @@ from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE
 
 MODULES = "modules.json"
-"""sentence-transformers': what computes an embedding, in order."""
+"""A file of sentence-transformers: the modules that compute an embedding, in order."""
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 
 TOKENIZERS = ("*.model", "vocab.txt", "vocab.json")
-"""What transformers makes a tokenizer.json of."""
+"""Files from which transformers makes a tokenizer.json."""
 
 _OTHER_TOKENIZERS = ("tekken.json", "*.tiktoken")
 COPY_TOKENIZER = (
@@ -27,7 +27,7 @@ PICKLES = "pytorch_model*.bin"
 
 
 def check_copied(spec: ModelSpec, path: Path) -> None:
-    """Raises `BuildError` where a folder holds something else in the place of its files."""
+    """Raises `BuildError` for a folder with something else in the place of its files."""
     snapshots = sorted([*path.glob("snapshots/*/"), *path.glob("models--*/snapshots/*/")])
     if snapshots and not (path / "config.json").is_file():
         raise spec.error(
@@ -37,7 +37,7 @@ def check_copied(spec: ModelSpec, path: Path) -> None:
 
 
 def check_files(spec: ModelSpec, path: Path) -> None:
-    """Raises `BuildError` for a folder that is no whole checkpoint."""
+    """Raises `BuildError` for a folder that is not a complete checkpoint."""
     _check_whole_model(spec, path)
     _check_tokenizer(spec, path)
     _check_format(spec, path)
@@ -70,7 +70,7 @@ _NEVER_PAGES = (".json", ".safetensors", ".bin", ".model")
 
 
 def _check_are_files(spec: ModelSpec, path: Path) -> None:
-    """Links whose target is elsewhere, and what a browser or proxy saved under a file's name."""
+    """Raises `BuildError` for broken links, Git LFS pointers and web pages saved as such files."""
     if broken := sorted(file for file in path.rglob("*") if not file.exists()):
         raise spec.error(
             f"{broken[0]} is a link to {broken[0].readlink()}, which is not there: copy the files "
@@ -95,7 +95,7 @@ def _begins(file: Path, words: bytes | tuple[bytes, ...]) -> bool:
 
 
 def _check_whole_model(spec: ModelSpec, path: Path) -> None:
-    """Folders that only the tool that wrote them takes for a model."""
+    """Raises `BuildError` for folders that only the tool that wrote them can read as a model."""
     if (path / "adapter_config.json").is_file():
         raise spec.error(
             f"{path} is an adapter (adapter_config.json), not a model: merge it into its base "
@@ -144,7 +144,7 @@ def _check_format(spec: ModelSpec, path: Path) -> None:
 
 
 def _check_weights(spec: ModelSpec, path: Path) -> None:
-    """Each file is whole and holds what the index says, so that no export fails on it later."""
+    """Raises `BuildError` for a file that is truncated or differs from the index."""
     places = _places(spec, path)
     held = {file.name: names_in(spec, file) for file in weight_files(path)}
     if missing := sorted((set(places.values()) or {WEIGHTS}) - held.keys()):
@@ -161,12 +161,13 @@ def has_safetensors(path: Path) -> bool:
 
 
 def safetensors_in(path: Path) -> list[Path]:
-    """Hidden files are none: macOS puts one beside each that it copies, `._` before its name."""
+    """The folder's safetensors files, without hidden ones: macOS adds a file `._<name>` to each
+    file that it copies."""
     return sorted(file for file in path.glob("[!.]*.safetensors") if file.is_file())
 
 
 def weight_files(path: Path) -> list[Path]:
-    """What transformers reads, where the index is whole; folders often hold other files too."""
+    """The files that transformers reads if the index is whole; folders often hold others too."""
     named = set(_index(path).values()) or {WEIGHTS}
     return [file for file in safetensors_in(path) if file.name in named]
 
@@ -183,18 +184,18 @@ def _places(spec: ModelSpec, path: Path) -> Mapping[str, str]:
 def _index(path: Path) -> Mapping[str, str]:
     """The file of each weight, as the index says; empty where transformers reads a single file.
 
-    It does so wherever there is one: the index beside it is left from an earlier save.
+    It reads a single file wherever there is one: an index beside it is left from an earlier save.
     """
     index = path / WEIGHTS_INDEX
     if (path / WEIGHTS).is_file() or not index.is_file():
         return {}
     table = json.loads(index.read_text(encoding="utf-8"))
-    table["metadata"]  # transformers looks for it, though it needs nothing of it
+    table["metadata"]  # transformers requires it, but uses nothing of it
     return {str(name): str(file) for name, file in table["weight_map"].items()}
 
 
 def names_in(spec: ModelSpec, file: Path) -> set[str]:
-    """A file's weights. Header and length must agree, so a truncated download is found."""
+    """Names of a file's weights. Header and length must agree, so a truncated download is found."""
     from safetensors import SafetensorError, safe_open
 
     try:

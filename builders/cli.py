@@ -85,7 +85,7 @@ def engine_options(command: Decorated) -> Decorated:
 
 
 def _llm_options(sku: Sku, isl: int, osl: int, concurrency: int | None, **asked: Any) -> LlmOptions:
-    """Raises `BuildError` for what is asked of a GPU where the SKU has none."""
+    """The options of an LLM's plan; raises `BuildError` for GPU options on a SKU without a GPU."""
     default = LlmOptions()
     found = [f"--{name}" for name, value in asked.items() if value != getattr(default, name)]
     if found and sku.gpu is None:
@@ -159,7 +159,7 @@ def plan(sku: str, models: str, model: str, **llm: Any) -> int:
 
 
 def rendered() -> dict[Path, dict[str, str]]:
-    """All generated text: folder, path in it, text."""
+    """All generated text, by folder and by path in it."""
     repository = render_repository(map(load_sku, sku_names()), load_pipeline())
     return {REPOSITORY: repository, ROOT / "docs": {"plan-matrix.md": matrix.page()}}
 

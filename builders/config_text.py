@@ -1,4 +1,4 @@
-"""Model configurations in protobuf's text format, one line for everything that fits on a line."""
+"""Model configurations in protobuf's text format; a message takes one line where it fits."""
 
 import io
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def message_lines(message: Any, indent: str = "") -> Iterator[str]:
 
 
 def _elements(field: Any, value: Any) -> Iterator[Any]:
-    """The values of a field that may be repeated or a map, whose entries are sorted."""
+    """The values of a field: one, those of a repeated field, or the sorted entries of a map."""
     if field.message_type and field.message_type.GetOptions().map_entry:
         entry = value.GetEntryClass()
         for key in sorted(value):

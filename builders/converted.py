@@ -1,4 +1,4 @@
-"""Folders that checkpoints were converted to, kept for the next time: build/converted/."""
+"""Converted checkpoint folders, kept for later builds: build/converted/."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from builders.spec import ROOT
 from ensembles.manifest import sha256
 
 CONVERTED = ROOT / "build" / "converted"
-"""A folder for each model, in it one for each content: a conversion is never done twice."""
+"""It has a folder for each model, and in it one for each content: no conversion is done twice."""
 
 
 def kept(
@@ -39,7 +39,7 @@ def kept(
 def write_weights(
     folder: Path, shards: Iterable[Mapping[str, Any]], save: Callable[..., None]
 ) -> bool:
-    """A file for each group of weights, held one at a time, and an index; whether there are any."""
+    """Write a file for each group of weights, and an index; returns whether there are any."""
     places: dict[str, str] = {}
     for number, shard in enumerate(filter(None, shards), 1):
         name = f"model-{number:05}.safetensors"
@@ -54,9 +54,9 @@ def write_weights(
 
 
 def link_or_copy(source: str, target: str) -> None:
-    """A second name where the file system allows it; JSON files, which may change, are copied."""
+    """Make a hard link where the file system can; JSON files, which may change, are copied."""
     resolved = Path(source).resolve()  # the hub's cache is full of symbolic links
-    Path(target).unlink(missing_ok=True)  # never into it: it may be a second name of the user's
+    Path(target).unlink(missing_ok=True)  # never write into it: it may be a link to the user's
     try:
         if resolved.suffix == ".json":
             raise OSError

@@ -1,4 +1,4 @@
-"""LLMs for the SKU `cpu`: checked before the export, exported, compared with transformers."""
+"""Makes LLMs for the SKU `cpu`: checks the checkpoint, exports it, writes transformers' results."""
 
 import sys
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _FORMS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "modelopt": (("quant_algo", "FP8"),),
     "mxfp4": (),
 }
-"""By quant_method, fields of config.json and the values that can be turned back."""
+"""For each quant_method, fields of config.json and their values that can be dequantized."""
 
 
 def check(spec: ModelSpec, checkpoint: Checkpoint) -> None:
@@ -39,7 +39,7 @@ def check(spec: ModelSpec, checkpoint: Checkpoint) -> None:
 
 
 def make(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
-    """The folder with the exported model; `reference` beside it is for the comparison."""
+    """The folder with the exported model; the step `reference` is for the later comparison."""
     from builders.dequantize import write_dequantized  # with torch, which only an export needs
     from builders.llm_reference import write_reference
 
@@ -66,7 +66,7 @@ def make(spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps) -> Path:
 
 
 def is_quantized(spec: ModelSpec, checkpoint: Checkpoint) -> bool:
-    """Raises `BuildError` for weights that are quantized in a way that can't be turned back."""
+    """Whether weights are quantized; raises `BuildError` if they can't be dequantized."""
     notes = checkpoint.quantization()
     kind = str(notes.get("quant_method", ""))
     wrong = [
@@ -110,7 +110,7 @@ def check_family(spec: ModelSpec, checkpoint: Checkpoint) -> None:
 
 
 def _other_version(config: type) -> str:
-    """The bound that the installed transformers breaks; "" when it is within both."""
+    """The bound of versions that the installed transformers violates; "" if it violates none."""
     from packaging.version import Version
 
     installed = Version(version("transformers"))

@@ -1,7 +1,7 @@
 """An LLM's quantized weights as plain numbers: the export to OpenVINO takes no others.
 
-What is computed is the quantized model: each weight is the number that its code and scale stand
-for. Activations stay floats, also where the checkpoint would quantize them.
+The exported model computes with the quantized weights: each is the number that its code and scale
+encode. Activations stay floats, also where the checkpoint would quantize them.
 """
 
 import json
@@ -25,21 +25,22 @@ from builders.errors import refusing
 from builders.spec import ModelSpec
 
 _GROWS = 4
-"""A 4-bit weight takes 16 bits afterwards."""
+"""Growth of the weights, at most: a 4-bit weight becomes a 16-bit one."""
 
 _AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
-"""Where 8 neighbours lie inside 32 bits, as AWQ's kernel wants them."""
+"""Order of 8 neighbouring codes inside 32 bits, as AWQ's kernel needs it."""
 
 _BESIDE = (
     *("qzeros", "g_idx", "scales", "weight_shape", "weight_zero_point", "weight_g_idx"),
     *("weight_scale", "weight_scale_inv"),
     *("input_scale", "activation_scale", "output_scale", "q_scale", "k_scale", "v_scale"),
 )
-"""Last parts of names that explain a weight, or quantize activations and the KV cache."""
+"""Last parts of the names of tensors that describe another weight, or that quantize activations and
+the KV cache."""
 
 
 def write_dequantized(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
-    """The checkpoint with plain weights, file by file. Raises `BuildError` or `OSError`."""
+    """Write the checkpoint with plain weights, file by file. Raises `BuildError` or `OSError`."""
     check_disk(to, _GROWS * checkpoint.size_bytes)
     copy_others(checkpoint.path, to, writes_weights=True)
     plain = {name: v for name, v in checkpoint.config().items() if name not in QUANTIZATION}
@@ -54,13 +55,13 @@ def write_dequantized(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None
 
 @dataclass(frozen=True)
 class _Weights:
-    """`files` are the open ones by the names of what they hold."""
+    """`files` are the open files, by the names of the tensors that they hold."""
 
     notes: Mapping[str, Any]
     files: Mapping[str, Any]
 
     def plain(self, name: str) -> tuple[str, torch.Tensor] | None:
-        """A weight's name and values; None for what only explains another one."""
+        """A weight's name and values; None for a tensor that only describes another one."""
         base, _, kind = name.rpartition(".")
         of = name.removesuffix("_inv").removesuffix("_scale")
         if kind in _BESIDE or (of != name and of in self.files):
@@ -83,7 +84,7 @@ class _Weights:
         return values
 
     def _scaled(self, name: str) -> torch.Tensor:
-        """Codes [..., out, in] of 8 bits times their scales: one, one a row, or one a block."""
+        """Codes [..., out, in] of 8 bits times their scales: one, one per row, or one per block."""
         values = self._read(name)
         if values.dtype.itemsize > 1:
             return values
@@ -91,7 +92,7 @@ class _Weights:
         if not found:
             raise ValueError(f"{name} is {values.dtype} without a scale")
         scales = self._read(name + found[0]).to(torch.float32)
-        groups = (self.notes.get("config_groups") or {}).values()  # compressed-tensors'
+        groups = (self.notes.get("config_groups") or {}).values()  # of compressed-tensors
         named = [(group.get("weights") or {}).get("block_structure") for group in groups]
         blocks: Any = self.notes.get("weight_block_size") or next(filter(None, named), None)
         for dim in (-2, -1) if blocks and scales.dim() == values.dim() else ():
@@ -111,13 +112,13 @@ class _Weights:
             codes, zeros = (_codes(part, bits, _AWQ_ORDER) for part in (packed, zeros))
             return _values(codes.t(), zeros.t(), scales)
         zeros = _codes(zeros, bits)
-        if self.notes.get("checkpoint_format") != "gptq_v2":  # it keeps them less 1
+        if self.notes.get("checkpoint_format") != "gptq_v2":  # gptq stores zeros minus 1
             zeros = (zeros + 1) & (2**bits - 1)
         groups = self._read(f"{base}.g_idx") if f"{base}.g_idx" in self.files else None
         return _values(_codes(packed.t(), bits), zeros.t(), scales, groups)
 
     def _packed(self, base: str) -> torch.Tensor:
-        """compressed-tensors': along the inputs [out, in/8], zeros along the outputs."""
+        """compressed-tensors packs codes along the inputs [out, in/8], zeros along the outputs."""
         packed, scales = self._read(f"{base}.weight_packed"), self._read(f"{base}.weight_scale")
         height, width = self._read(f"{base}.weight_shape").tolist()
         bits = 32 * packed.shape[1] // width
@@ -143,7 +144,7 @@ def _values(
     scales: torch.Tensor,
     groups: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """[out, in]; zeros and scales are [out, groups], `groups` says which is an input's."""
+    """The weights [out, in]; zeros and scales are [out, groups], `groups` is the group by input."""
     width = codes.shape[1]
     if groups is None or int(groups.min()) < 0:
         groups = torch.arange(width) // -(-width // scales.shape[1])

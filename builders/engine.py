@@ -38,7 +38,7 @@ ENGINES = ROOT / "build" / "engines"
 LOGS = ROOT / "build" / "logs"
 
 STEPS = ".steps-"
-"""In a model's home, before an engine's key: the folder with the steps of its build."""
+"""Prefix of the folder with a build's steps; the engine's key follows it."""
 
 _TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
 
@@ -65,7 +65,7 @@ OPENVINO = Recipe(
 
 
 def recipe_for(spec: ModelSpec, sku: Sku) -> Recipe:
-    """How to make an engine that needs no GPU for it: encoders for every SKU, LLMs for `cpu`."""
+    """The recipe of an engine that is built without a GPU: encoders of any SKU, LLMs of `cpu`."""
     if spec.role == "llm":
         return OPENVINO
     return ONNX_FP16 if sku.gpu else ONNX
@@ -73,7 +73,7 @@ def recipe_for(spec: ModelSpec, sku: Sku) -> Recipe:
 
 @dataclass(frozen=True)
 class Engine:
-    """A published engine folder, and the seconds that making it took (0.0: it was there)."""
+    """A published engine folder, and how many seconds its build took (0.0: it existed already)."""
 
     spec: ModelSpec
     folder: Path
@@ -115,7 +115,7 @@ def build_engine(
 
 @dataclass
 class _Build:
-    """One build with its checkpoint at hand; `facts` are filled in as it goes on."""
+    """One build and its checkpoint; `facts` are filled in during the build."""
 
     spec: ModelSpec
     sku: Sku
@@ -125,12 +125,12 @@ class _Build:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What the key is a hash of."""
+        """The inputs that the key is a hash of."""
         return engine_inputs(self.spec, self.sku, self.checkpoint, self.recipe)
 
     @property
     def precision(self) -> str:
-        """What the weights are stored in."""
+        """The number format of the stored weights."""
         plan = self.recipe.plan
         return plan.precision if plan else self.recipe.precision or self.spec.precision
 
@@ -170,7 +170,7 @@ def _run(build: _Build, steps: BuildSteps, folder: Path) -> None:
 
 
 def read_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
-    """Reads spec and checkpoint; raises `BuildError` for what model or machine lack."""
+    """Reads spec and checkpoint; raises `BuildError` for what the model or the SKU lacks."""
     try:
         check_kind(spec, checkpoint.config(), (checkpoint.path / MODULES).is_file())
         check_vocabulary(spec, checkpoint)
@@ -196,7 +196,8 @@ def _made(build: _Build, steps: BuildSteps, folder: Path) -> Path:
 
 
 def _try(build: _Build, steps: BuildSteps) -> None:
-    """Renders a sample question's prompt, which tells what ends an answer and calls a tool."""
+    """Renders the prompt of a sample question, to learn what ends an answer and how tools are
+    called."""
     facts = build.facts
     with tempfile.TemporaryDirectory(prefix="trial-") as scratch:
         _write_texts(build, Path(scratch))
@@ -213,7 +214,7 @@ def _try(build: _Build, steps: BuildSteps) -> None:
 
 
 def _comparison(build: _Build, made: Path, steps: BuildSteps) -> str:
-    """How near the engine is to the reference implementation; raises `BuildError`."""
+    """A sentence on how close engine and reference implementation are; raises `BuildError`."""
     from builders import encoder_reference, llm_reference
 
     steps.progress("comparison with the reference implementation …")
@@ -228,7 +229,7 @@ def _comparison(build: _Build, made: Path, steps: BuildSteps) -> str:
 
 
 def _twin(build: _Build, home: Path) -> Path | None:
-    """A published engine with the same bytes, which other settings were written for."""
+    """A published engine with the same bytes, whose manifest has other settings."""
     wanted = bytes_decided_by(json.loads(json.dumps(build.inputs)))
     for path in home.glob(f"[!.]*/{MANIFEST_FILE}"):
         with contextlib.suppress(ManifestError):
@@ -239,7 +240,7 @@ def _twin(build: _Build, home: Path) -> Path | None:
 
 
 def _taken_over(twin: Path, steps: BuildSteps) -> Path:
-    """The files of an engine under second names, less those that every build writes."""
+    """Hard links to an engine's files, except those that every build writes."""
     ours = shutil.ignore_patterns(MANIFEST_FILE, *_TOKENIZER_FILES, *TOKENIZER_FILES)
     steps.progress("only settings have changed: nothing is exported")
 
@@ -250,7 +251,7 @@ def _taken_over(twin: Path, steps: BuildSteps) -> Path:
 
 
 def _write_texts(build: _Build, made: Path) -> None:
-    """What lies beside an engine's own files: tokenizer and chat template."""
+    """Write the files beside an engine's own: tokenizer and chat template."""
     for name in _TOKENIZER_FILES:
         (made / name).unlink(missing_ok=True)
         if (build.checkpoint.path / name).is_file():
@@ -260,7 +261,7 @@ def _write_texts(build: _Build, made: Path) -> None:
 
 
 def _write_manifest(build: _Build, made: Path) -> None:
-    (made / MANIFEST_FILE).unlink(missing_ok=True)  # of a build that ended just before publishing
+    (made / MANIFEST_FILE).unlink(missing_ok=True)  # from a build that stopped before publishing
     spec, checkpoint, plan, inputs = build.spec, build.checkpoint, build.recipe.plan, build.inputs
     facts = {name: value for name, value in vars(build.facts).items() if name != "texts"}
     manifest = Manifest(

@@ -26,7 +26,7 @@ class EngineBuild:
 
 
 def engine_builds(sku: Sku, models: list[str], options: LlmOptions) -> list[EngineBuild]:
-    """Builds of the pipeline's specs, with `models` for their roles. Raises `BuildError`."""
+    """Builds of the pipeline's specs, or of `models` for their roles. Raises `BuildError`."""
     specs = chosen_models(models, sku)
     encoders = tuple(spec for spec in specs if spec.role != "llm")
     return [
@@ -43,7 +43,7 @@ def _gpu_llm(plan: LlmPlan) -> EngineBuild:
 
 
 def build_all(builds: list[EngineBuild], sku: Sku) -> list[Engine]:
-    """The engines of `builds`, in turn: an export takes every core. Raises `BuildError`."""
+    """Build the engines one by one: an export uses every core. Raises `BuildError`."""
     try:
         engines = [
             build_one(build, sku, f"[{number}/{len(builds)}] {build.spec.role} {build.spec.name}")
@@ -60,7 +60,7 @@ def build_all(builds: list[EngineBuild], sku: Sku) -> list[Engine]:
 
 
 def build_one(build: EngineBuild, sku: Sku, label: str) -> Engine:
-    """Build one engine; prints what it does, and on a terminal for how long."""
+    """Build one engine; prints what it does and, on a terminal, for how long already."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     console = Console()
     with Progress(

@@ -21,7 +21,7 @@ CONTAINER = "26.07-trtllm-python-py3"
 
 @dataclass(frozen=True)
 class EnginePlan:
-    """Everything beside the checkpoint that decides an engine's bytes; equal plans share one.
+    """Everything but the checkpoint that decides an engine's bytes; equal plans share an engine.
 
     `compute_capability` as in "9.0". `max_num_tokens` bounds one iteration, `max_seq_len` prompt
     and answer together.
@@ -49,7 +49,8 @@ class EnginePlan:
 
 @dataclass(frozen=True)
 class RuntimePlan:
-    """How an engine is run; `kv_memory_fraction`: of the memory that is free once it is loaded."""
+    """How an engine is run; `kv_memory_fraction` is a share of the memory that the loaded engine
+    leaves free."""
 
     kv_memory_fraction: float
     guided_decoding: bool = False

@@ -11,18 +11,18 @@ from builders.errors import BuildError, CommandError
 from builders.spec import ModelSpec, Sku
 
 ASKED_FILE = "prompts.json"
-"""What is asked of reference and engine: an encoder's texts, or an LLM's prompts as token ids."""
+"""File with the inputs of reference and engine: an encoder's texts, or an LLM's prompts as ids."""
 
 NEW_TOKENS = 8
-"""Tokens that an LLM generates behind each prompt."""
+"""Tokens that an LLM generates after each prompt."""
 
 QUERY = "Which port does the gateway listen on?"
-"""Whose pairs with the texts a reranker judges."""
+"""The query that a reranker scores with each of the texts."""
 
 
 def try_prompt(model: str, folder: Path, log: BuildLog) -> tuple[list[int], str]:
-    """Render the prompt of a sample question: the ids that end an answer in the chat template, and
-    the syntax in which it writes tool calls (python_backends/tool_calls/syntax.py; empty: none).
+    """Render the prompt of a sample question. Returns the ids that end an answer in the chat
+    template, and its syntax of tool calls (python_backends/tool_calls/syntax.py; empty: none).
 
     Raises `BuildError` when the prompt can't be rendered or does not fit the model.
     """
@@ -33,14 +33,15 @@ def try_prompt(model: str, folder: Path, log: BuildLog) -> tuple[list[int], str]
 def answers(
     spec: ModelSpec, sku: Sku, engine: Path, reference: Path, log: BuildLog
 ) -> dict[str, Any]:
-    """Ids behind each prompt, or FP32 rows of texts, of `reference`: `alone` and `together`."""
+    """The engine's ids after each prompt of `reference`, or FP32 rows of its texts, computed
+    `alone` and `together`."""
     asked = json.loads((reference / ASKED_FILE).read_text(encoding="utf-8"))
     placed = sku.place(spec.role).parameters
     if spec.role == "llm":
         kind, question = "generate", {"prompts": asked, "max_tokens": NEW_TOKENS}
     else:
         kind, question = "encode", {"query": QUERY, "texts": asked}
-        # Kept rows would be given again, and none be computed together with others.
+        # With a cache, the second run would return the kept rows and compute none together.
         placed = placed | {"precision": "fp32", "cached_rows": 0}
     parameters = {name: str(value) for name, value in placed.items()}
     return _ask(spec.name, kind, question | {"folder": str(engine), "parameters": parameters}, log)

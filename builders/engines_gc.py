@@ -1,4 +1,4 @@
-"""Engines and converted checkpoints that nothing uses any more, and what builds left: removed."""
+"""Removes engines and converted checkpoints that nothing uses any more, and remains of builds."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from builders.repository import REPOSITORY
 from builders.spec import ENGINE_LINK, Sku, load_model, model_names
 
 Removal = tuple[Path, int]
-"""A folder that was removed, or would be, and its bytes."""
+"""A folder that was removed, or would be removed, and its size in bytes."""
 
 
 def collect(
     skus: list[Sku], progress: Progress, dry_run: bool, repository: Path = REPOSITORY
 ) -> Iterator[Removal]:
-    """Remove what no link and no spec uses; of a model without either its newest engine stays."""
+    """Remove what no link and no spec uses; a model that neither uses keeps its newest engine."""
     linked = {link.resolve() for link in repository.glob(f"*/1/{ENGINE_LINK}")}
     for sku in skus:
         for home in sorted((engines.ENGINES / sku.name).glob("[!.]*/")):
@@ -37,7 +37,7 @@ def _collect_model(
     key, checkpoint = _current(home.name, sku, progress)
     used = {folder for folder in home.glob("[!.]*/") if folder.resolve() in linked}
     used |= {folder for folder in [home / key] if key and folder.is_dir()}
-    used |= set(home.glob(f"{engines.STEPS}{key or '*'}/"))  # of a GPU's plan the key isn't known
+    used |= set(home.glob(f"{engines.STEPS}{key or '*'}/"))  # a GPU plan's key isn't known
     newest = newest_engine(home)
     if newest and (not used or not key):
         used.add(newest)
@@ -64,7 +64,8 @@ def _current(model: str, sku: Sku, progress: Progress) -> tuple[str, Path | None
 
 
 def _remove(folder: Path, dry_run: bool) -> Removal:
-    """Out of sight first, so that an engine is whole or gone; second names free nothing."""
+    """Rename the folder first, so that an engine is never seen in part. Its bytes are without
+    files that have other hard links: removing these frees nothing."""
     files = [file.stat() for file in folder.rglob("*") if file.is_file()]
     size = sum(file.st_size for file in files if file.st_nlink == 1)
     if not dry_run:

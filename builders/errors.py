@@ -6,11 +6,11 @@ from typing import Any
 
 
 class BuildError(Exception):
-    """What was asked, what was found, what is possible."""
+    """The message says what was asked, what was found and what is possible."""
 
 
 class CommandError(BuildError):
-    """A command of a build failed: the end of the log says why."""
+    """A command of a build failed; the end of the log says why."""
 
 
 class GgufError(ValueError):
@@ -19,16 +19,16 @@ class GgufError(ValueError):
 
 @contextlib.contextmanager
 def refusing(spec: Any, what: str) -> Iterator[None]:
-    """Raises the spec's `BuildError`: what can't be done, and how a library says it."""
+    """Turns any error of a library into the spec's `BuildError`: `what` can't be done, and why."""
     try:
         yield
-    except Exception as error:  # of many libraries, some with bases of their own
+    except Exception as error:  # many libraries, some with error classes of their own
         said = " ".join(str(error).split())
         raise spec.error(f"{what}: {type(error).__name__}: {said:.300}") from error
 
 
 def by_sentence(said: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Each sentence once, with the names of all that it is said of; `said` is (name, sentence)."""
+    """Each sentence once, with all names that it is about; `said` has pairs (name, sentence)."""
     names: dict[str, list[str]] = {}
     for name, sentence in said:
         names.setdefault(sentence, []).append(name)

@@ -1,4 +1,4 @@
-"""The GPUs of a machine, and whether they are those of a SKU: asked before builds and serving."""
+"""The GPUs of a machine, and whether they are those of a SKU: checked before builds and serving."""
 
 import contextlib
 import os
@@ -11,14 +11,15 @@ from builders.gpu_spec import GIB, Gpu
 from builders.spec import Sku, load_sku, sku_names
 
 MEMORY_TOLERANCE = 0.08
-"""Driver, ECC and vendor make the same GPU tell a few percent more or less."""
+"""Allowed share of difference: the same GPU reports a few percent more or less memory, depending on
+driver, ECC and vendor."""
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
 class Device:
-    """One GPU. `compute_capability` as in "9.0"; `mig`: it is cut into slices."""
+    """One GPU. `compute_capability` is a text such as "9.0"; `mig`: it is divided into slices."""
 
     index: int
     uuid: str
@@ -33,7 +34,7 @@ Devices = tuple[Device, ...]
 
 
 def visible(devices: Devices, chosen: str | None) -> Devices:
-    """What CUDA sees for a CUDA_VISIBLE_DEVICES: its list ends at the first unknown entry."""
+    """The GPUs that CUDA sees with CUDA_VISIBLE_DEVICES `chosen`, up to its first unknown entry."""
     if chosen is None:
         return devices
     seen: list[Device] = []
@@ -46,7 +47,7 @@ def visible(devices: Devices, chosen: str | None) -> Devices:
 
 
 def _names(entry: str, device: Device) -> bool:
-    """Whether `entry` is the device's index, or a beginning of its UUID."""
+    """Whether `entry` is the device's index, or the beginning of its UUID."""
     is_uuid = entry.startswith("GPU-") and device.uuid.startswith(entry)
     return is_uuid or entry == str(device.index)
 
@@ -56,7 +57,7 @@ class NoGpuError(Exception):
 
 
 def this_machine() -> Devices:
-    """What NVML, the driver's library, reports; raises `NoGpuError` without driver or GPU."""
+    """The GPUs that NVML, the driver's library, reports; raises `NoGpuError` if there are none."""
     import pynvml
 
     try:
@@ -126,7 +127,7 @@ def seen_by_cuda(sku: Sku, devices: Devices, count: int) -> Devices:
 
 
 def device_faults(sku: Sku, devices: Devices) -> Iterator[str]:
-    """One sentence for each way in which GPUs are not the SKU's, whatever their number."""
+    """A sentence for each way in which GPUs differ from the SKU's, whatever their number."""
     assert sku.gpu is not None
     said = ((str(each.index), text) for each in devices for text in _faults(sku, sku.gpu, each))
     for text, indexes in by_sentence(said).items():
@@ -169,7 +170,8 @@ def _possible(device: Device) -> str:
 
 
 def check_build_machine(sku: Sku, gpus: int, ask: Callable[[], Devices] = this_machine) -> Devices:
-    """The GPUs here, which must be the SKU's: engines are made for them. Raises `BuildError`."""
+    """This machine's GPUs; raises `BuildError` unless they are the SKU's, on which its engines must
+    be built."""
     try:
         devices = ask()
     except NoGpuError as error:

@@ -1,4 +1,5 @@
-"""How the engines of GPU SKUs are made. The LLM's run on the GPU they are for: nothing here has."""
+"""How the engines of GPU SKUs are made. An LLM's must be built on its own kind of GPU; none of this
+was run on a GPU yet."""
 
 import shutil
 from functools import partial
@@ -38,7 +39,7 @@ def llm_recipe(plan: LlmPlan, gpu: str, examples: Path = EXAMPLES) -> Recipe:
 
 
 def planned_source(plan: LlmPlan) -> ModelSpec:
-    """The spec, its source the checkpoint in the planned precision. Raises `BuildError`."""
+    """The spec with the checkpoint in the planned precision as its source. Raises `BuildError`."""
     spec, precision = plan.request.spec, plan.engine.precision
     if plan.engine.flavour == "engine" or precision == "bf16":
         return spec
@@ -86,7 +87,7 @@ def _run(steps: BuildSteps, commands: list[Command]) -> None:
 def _make_api_folder(
     plan: LlmPlan, spec: ModelSpec, checkpoint: Checkpoint, steps: BuildSteps
 ) -> Path:
-    """Nothing is compiled: the checkpoint and the arguments that TensorRT-LLM loads it with."""
+    """A folder with the checkpoint and TensorRT-LLM's arguments for it; nothing is compiled."""
     check_checkpoint(plan.engine, checkpoint)
     arguments = model_yaml(plan.engine, plan.runtime, CHECKPOINT)
 
@@ -98,7 +99,8 @@ def _make_api_folder(
 
 
 def write_backend_repository(plan: LlmPlan, engine: Path) -> Path:
-    """A model repository over a TensorRT engine, none of whose bytes depends on it; its folder."""
+    """Write a model repository for a TensorRT engine, on which none of the engine's bytes depend;
+    returns its folder."""
     model = engine / BACKEND_REPOSITORY / BACKEND_MODEL
     (model / "1").mkdir(parents=True, exist_ok=True)
     text = engine_config_text(plan.engine, plan.runtime, engine.resolve())

@@ -1,4 +1,4 @@
-"""What is known of a GPU: figures, each with its source. The facts of skus/*.toml."""
+"""What is known of a GPU: figures, each with its source, from skus/*.toml."""
 
 from collections.abc import Iterator
 from typing import Annotated, Generic, Literal, TypeVar
@@ -28,23 +28,23 @@ T = TypeVar("T")
 
 
 def kv_dtype(precision: GpuPrecision) -> KvDtype:
-    """FP8 beside FP8 and NVFP4 weights, as TensorRT-LLM's recipes have it; else BF16.
+    """The KV cache's type: FP8 with FP8 and NVFP4 weights, as in TensorRT-LLM's recipes; else BF16.
 
-    Only so does an engine compute prompts on the paged KV cache, which reuse and chunks need:
-    builder.py switches that off for INT8 caches, and for FP8 ones beside other weights.
+    With other types, prompts would not be computed on the paged KV cache, which reuse and chunked
+    prefill need: builder.py switches that off for INT8, and for FP8 with other weights.
     """
     return "fp8" if precision in ("fp8", "nvfp4") else "bf16"
 
 
 class Figure(SpecFile, Generic[T]):
-    """A value and where it was read. A source that begins with "unsourced" says so."""
+    """A value and its source. A source that begins with "unsourced" says that there is none."""
 
     value: T
     source: Annotated[str, Field(min_length=1)]
 
 
 class DenseTflops(SpecFile):
-    """Peak matrix rate in 10^12 operations a second, without sparsity; None: not in hardware."""
+    """Peak matrix rate in 10^12 operations per second, without sparsity; None: not in hardware."""
 
     bf16: Figure[float]
     fp8: Figure[float] | None = None
@@ -53,9 +53,9 @@ class DenseTflops(SpecFile):
 
 
 class Gpu(SpecFile):
-    """One kind of GPU and how its kind is linked in one machine.
+    """One kind of GPU and the links between GPUs of one machine.
 
-    `memory_gib` is all of it; `link_gb_s` goes one way, per GPU; `product_names` are NVML's.
+    `memory_gib` is all memory; `link_gb_s` is per GPU in one direction; `product_names` are NVML's.
     """
 
     product_names: tuple[str, ...]
@@ -69,7 +69,7 @@ class Gpu(SpecFile):
     dense_tflops: DenseTflops
 
     def tflops(self, precision: GpuPrecision) -> float:
-        """Peak rate of a precision's matrices, W4A16's in BF16; raises `LookupError` for none."""
+        """Peak matrix rate of a precision, W4A16's in BF16; raises `LookupError` if it has none."""
         rates = self.dense_tflops
         kinds = {"nvfp4": rates.nvfp4, "fp8": rates.fp8, "int8-sq": rates.int8}
         figure = kinds.get(precision, rates.bf16)
@@ -78,7 +78,7 @@ class Gpu(SpecFile):
         return figure.value
 
     def unsourced(self) -> Iterator[str]:
-        """Names of the figures without a source, with what they rest on."""
+        """Names of the figures without a source, with what they are based on."""
         own = {name: getattr(self, name) for name in type(self).model_fields}
         rates = {f"dense_tflops.{name}": figure for name, figure in self.dense_tflops}
         for name, figure in (own | rates).items():

@@ -18,7 +18,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_TOKENS_MAP = "special_tokens_map.json"
 
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
-"""Names of the most positions in the configurations of transformers."""
+"""Names of the field with the number of positions, in the configurations of transformers."""
 
 _LENGTH_DEPENDENT = ("dynamic", "longrope", "su")
 """Kinds of RoPE scaling; `su` is an older name of longrope."""
@@ -28,7 +28,7 @@ KV_BLOCK_TOKENS = 32
 
 
 def llm_facts(spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, progress: Progress) -> Facts:
-    """Raises `BuildError` for what the model or the SKU lacks."""
+    """The facts of an LLM; raises `BuildError` for what the model or the SKU lacks."""
     check_positions(spec, checkpoint)
     check_kv_cache(spec, sku)
     if "auto_map" in (config := checkpoint.config()):
@@ -67,7 +67,7 @@ def eos_token_ids(checkpoint: Checkpoint) -> tuple[int, ...]:
 def tokenizer_settings(checkpoint: Checkpoint) -> str:
     """tokenizer_config.json with the tokens that only special_tokens_map.json names; else empty.
 
-    Chat templates write them: without its first token a model answers worse, and nothing fails.
+    Chat templates write these: without its first token a model answers worse, without any error.
     """
     settings = checkpoint.table(TOKENIZER_CONFIG)
     named = checkpoint.table(SPECIAL_TOKENS_MAP).items()
@@ -76,11 +76,11 @@ def tokenizer_settings(checkpoint: Checkpoint) -> str:
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    """Raises `BuildError` for a file that is damaged or too new."""
+    """The checkpoint's tokenizer; raises `BuildError` for a file that is damaged or too new."""
     path = checkpoint.path / TOKENIZER_FILE
     try:
         return Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except Exception as error:  # the library raises the bare class
+    except Exception as error:  # the library raises no class of its own
         raise BuildError(
             f"{path} is not a tokenizer, damaged, or of a kind that tokenizers "
             f"{version('tokenizers')} does not have: {error}"
@@ -93,10 +93,10 @@ def vocabulary(checkpoint: Checkpoint) -> int:
 
 
 def check_vocabulary(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` for a tokenizer of another model: its ids go beyond the embeddings.
+    """Raises `BuildError` for a tokenizer of another model: it has ids without an embedding.
 
-    Added tokens may: some published tokenizers have more of them than their model knows. Those that
-    frame every text may not.
+    Added tokens may be without one: some published tokenizers have more of them than their model.
+    Those that are put around every text may not.
     """
     size, tokenizer = vocabulary(checkpoint), read_tokenizer(checkpoint)
     plain = tokenizer.get_vocab(with_added_tokens=False).values()
@@ -115,7 +115,7 @@ def text_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_positions(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` when the spec wants longer texts than the model can tell apart."""
+    """Raises `BuildError` when the spec wants longer texts than the model has positions for."""
     positions, why = most_positions(text_config(checkpoint.config()))
     if positions and spec.max_tokens > positions:
         raise spec.error(
@@ -142,8 +142,8 @@ def check_kv_cache(spec: ModelSpec, sku: Sku) -> None:
 def most_positions(config: dict[str, Any]) -> tuple[int, str]:
     """Positions of a model, and what limits them; 0 where config.json doesn't say, as with ALiBi.
 
-    RoPE scaling multiplies the original ones. Where the angles depend on the length of a request
-    (`dynamic`, `longrope`), a graph that computes requests together has those of one length.
+    RoPE scaling multiplies the original number. If the angles depend on the length of a request
+    (`dynamic`, `longrope`), the original number holds: a batch has the angles of one length.
     """
     told = next((int(config[name]) for name in _POSITIONS if config.get(name)), 0)
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
@@ -157,5 +157,5 @@ def most_positions(config: dict[str, Any]) -> tuple[int, str]:
 
 
 def _content(token: Any) -> str:
-    """Written as text, or as a table with the text."""
+    """The text of a token, which is written as text or as a table with the text."""
     return str(token.get("content") if isinstance(token, dict) else token)

@@ -1,4 +1,4 @@
-"""What an LLM's spec says of its prompt, with the texts of the files that it names."""
+"""What an LLM's spec says about its prompt, with the texts of the files that it names."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from ensembles.manifest import Prompt
 _PLAIN = "plain-chat.jinja"
 _TOOLS = "tools.jinja"
 _TOOL_CALLS = "hermes"
-"""The syntax that is asked for where neither template nor spec names one."""
+"""The syntax of tool calls where neither chat template nor spec has one."""
 
 
 def prompt_of(spec: ModelSpec) -> Prompt:
@@ -29,7 +29,8 @@ def prompt_of(spec: ModelSpec) -> Prompt:
 
 
 def with_tools(spec: ModelSpec, prompt: Prompt, template_calls: str) -> tuple[Prompt, str]:
-    """The prompt with how tools are called, and a sentence; `template_calls`: as templates do."""
+    """The prompt with the way in which tools are called, and a sentence on it; `template_calls` is
+    the chat template's syntax of calls."""
     said = spec.prompt
     if said.tools_template or not template_calls:
         file = f"{spec.folder}/{said.tools_template}" if said.tools_template else ""
@@ -41,14 +42,14 @@ def with_tools(spec: ModelSpec, prompt: Prompt, template_calls: str) -> tuple[Pr
 
 
 def prompt_hash(spec: ModelSpec) -> str:
-    """A hash of all that the spec says of its prompt, files included."""
+    """A hash of all that the spec says about its prompt, files included."""
     template = _template(spec, "chat_template", "")
     text = json.dumps([asdict(prompt_of(spec)), template], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def added_template(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[str, str]:
-    """The chat template to write beside the checkpoint's own files, and what to say of it.
+    """The chat template to write beside the checkpoint's own files, and a sentence on it.
 
     Both are empty where the checkpoint has one and the spec doesn't replace it. A checkpoint
     without any, such as a base model's, gets the contents of the messages as they are.

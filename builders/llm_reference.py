@@ -1,9 +1,9 @@
 """What transformers computes from an LLM's checkpoint, and whether an engine agrees with it.
 
-Greedy tokens can differ though both are right: two logits lie closer than their rounding. So an
-engine agrees when, at the first token that differs, its choice is nearly as good in transformers'
-own logits. The measure is its distance to the best logit as a share of the distance from the best
-to the mean: 0 is the same choice, about 1 a random one.
+Greedy tokens can differ though both are right, if two logits differ by less than rounding errors.
+So an engine agrees if, at the first token that differs, its choice is nearly as good in
+transformers' own logits. The measure is the distance of its logit to the best one, as a share of
+the distance from the best logit to the mean: 0 is the same choice, about 1 a random one.
 """
 
 import inspect
@@ -33,7 +33,8 @@ LONGEST_TOKENS = 512
 """The longest prompt fills the model's `max_tokens`, up to here: it must not take minutes."""
 
 TOLERANCES: dict[Precision, float] = {"fp32": 0.01, "bf16": 0.1, "int8": 0.2, "int4": 0.5}
-"""By precision of the engine's weights; transformers computes in FP32."""
+"""Largest measure that agrees, by precision of the engine's weights; transformers computes in
+FP32."""
 
 TEXTS = (
     "hello",
@@ -46,7 +47,7 @@ SENTENCE = "Pump P{n} of hall {m} has a limit of {n}.{m} bar and is checked ever
 
 
 def write_reference(spec: ModelSpec, checkpoint: Checkpoint, to: Path) -> None:
-    """Greedy ids and logits behind some prompts. Raises `BuildError` where weights are missing."""
+    """Write some prompts and the logits after them. Raises `BuildError` for missing weights."""
     prompts = _prompts(spec, checkpoint)
     model, _ = load_whole(spec, checkpoint, transformers.AutoModelForCausalLM, torch.float32)
     answers = [_greedy(model, prompt) for prompt in prompts]
@@ -88,13 +89,13 @@ def load_whole(
 
 
 def silence_transformers() -> None:
-    """Silences its warnings and progress bars, which are for those who use it directly."""
+    """Silences transformers' warnings and progress bars, which are for its direct users."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
 
 def check_rows(spec: ModelSpec, model: Any, rows: Logits) -> None:
-    """Raises `BuildError` for rows that tell nothing: from NaN weights an engine makes NaN too."""
+    """Raises `BuildError` for rows that prove nothing: NaN (an engine would agree) or all equal."""
     if not np.isfinite(rows).all():
         wrong = [name for name, w in model.named_parameters() if not bool(w.isfinite().all())]
         why = f"{_some(wrong)} of the checkpoint have" if wrong else "what it computes has"
@@ -154,7 +155,7 @@ def _greedy(model: Any, prompt: Sequence[int]) -> Logits:
 
 
 def distance(logits: Logits, answer: Sequence[int], ends: Collection[int]) -> float:
-    """How far the first other token is below the greedy one, in mean distances of a logit."""
+    """The module's measure, at the first token of `answer` that is not the greedy one."""
     for row, token in zip(logits, answer, strict=False):
         best, greedy = float(row.max()), int(row.argmax())
         if token != greedy:
@@ -180,7 +181,7 @@ def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], ends: Colle
 def agreement(
     spec: ModelSpec, what: str, measured: Mapping[str, float], most: float, measure: str
 ) -> str:
-    """A sentence on `what`; `measured`: how far off it is. Raises `BuildError` beyond `most`."""
+    """A sentence on how far off `what` was `measured`; raises `BuildError` for more than `most`."""
     for how, off in measured.items():
         if not off <= most:
             raise spec.error(

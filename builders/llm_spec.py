@@ -34,11 +34,11 @@ JinjaFile = Annotated[str, Field(pattern=r"^[^/]+\.jinja$")]
 
 
 class PromptSpec(SpecFile):
-    """How `rag` asks an LLM (`ensembles.manifest.Prompt`); what is left out is as there.
+    """How `rag` asks an LLM (`ensembles.manifest.Prompt`, which has the defaults).
 
     `user_template` has `question` and `sources`. `chat_template` replaces the checkpoint's.
-    `tools_template` tells of functions instead of the chat template; it has `tools`, and `call` as
-    an example. `tool_calls`: the syntax of calls, where it is not that of the chat template.
+    `tools_template` describes functions instead of the chat template; it has `tools`, and an
+    example `call`. `tool_calls`: the syntax of calls, where it is not that of the chat template.
     """
 
     system: str = Prompt.system

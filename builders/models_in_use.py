@@ -8,7 +8,7 @@ from builders.errors import BuildError
 from builders.spec import ModelsOfRoles, ModelSpec, Role, Sku, load_model, load_pipeline, read_file
 
 FILE = "models_in_use.toml"
-"""Beside pipeline.toml, whose tables it overrides. `make use` writes it; git ignores it."""
+"""A file beside pipeline.toml, whose tables it overrides. `make use` writes it; git ignores it."""
 
 
 def chosen_models(overrides: list[str], sku: Sku | None = None) -> list[ModelSpec]:

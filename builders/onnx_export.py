@@ -1,4 +1,4 @@
-"""Encoders to ONNX: one artefact each, with pooling inside the graph; FP32 for CPUs, FP16 for GPUs.
+"""Exports encoders to ONNX: one file each, with pooling in the graph; FP32 for CPUs, FP16 for GPUs.
 
 The graph is the reference implementation, traced: sentence-transformers' modules for an embedder,
 transformers' classifier for a reranker. Only what can't be traced is replaced.
@@ -6,8 +6,8 @@ transformers' classifier for a reranker. Only what can't be traced is replaced.
 FP16 is the checkpoint cast by torch before the export: no converter, and no list of operators to
 keep in FP32. What could overflow or lose digits over many tokens stays FP32: pooling, the length
 of the vector, the output, and the statistics of LayerNormalization (ONNX operator 17: stash_type
-1 by default). Compared with FP32 on a CPU (tests/server/test_encoder_precision.py); never run on a
-GPU.
+1 by default). FP16 was compared with FP32 on a CPU (tests/server/test_encoder_precision.py), and
+never run on a GPU.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ def export_encoder(
             output_names=[output],
             dynamic_axes=axes,
             opset_version=OPSET,
-            dynamo=False,  # whose graph is slower
+            dynamo=False,  # its graph is slower
         )
 
 
@@ -86,7 +86,7 @@ def _embedder(
 
 
 def _fp32(values: Any) -> Any:
-    """Cast where needed: a Cast from FP32 to FP32 would change the bytes of every CPU engine."""
+    """Cast to FP32 if needed: a Cast from FP32 would change the bytes of every CPU engine."""
     return values if values.dtype == torch.float32 else values.to(torch.float32)
 
 
@@ -103,8 +103,8 @@ def _reranker(
 
         def forward(self, *inputs: Any) -> Any:
             named = dict(zip(names, inputs, strict=True))
-            # A decoder judges the last token that isn't padding, and finds it by its id. Rows come
-            # padded with 0, whatever the checkpoint's id is.
+            # A decoder scores the last token that isn't padding, and finds it by its id. Rows are
+            # padded with 0, whatever the checkpoint's padding id is.
             ids, mask = named["input_ids"], named["attention_mask"]
             named["input_ids"] = ids * mask + padding * (1 - mask)
             return _fp32(self.classifier(**named).logits)
@@ -114,11 +114,11 @@ def _reranker(
 
 @contextlib.contextmanager
 def _traceable() -> Iterator[None]:
-    """Replaces what a trace of transformers 5.5 would freeze, or make a branch of.
+    """Replaces code of transformers 5.5 that a trace would fix to one case, or turn into a branch.
 
     Its masks for eager attention decide by the mask's values what they can leave out
     (masking_utils.py). DeBERTa has scripted branches for queries and keys of different lengths,
-    which an encoder never has; OpenVINO refuses them, for their rank is not known.
+    which an encoder never has; OpenVINO refuses them because their rank is not known.
 
     The tracer's warnings about the rest are silenced: the engine's rows are compared with the
     reference implementation's before it is published.

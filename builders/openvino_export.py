@@ -2,9 +2,9 @@
 
     python -m builders.openvino_export export openvino …
 
-optimum-intel 2.2 refuses families that it does not name, and families beyond the transformers that
-it was tested with. A build may go further, because it compares an engine with transformers before
-it publishes it. OpenVINO GenAI needs the tokenizer in its form for guided answers alone.
+optimum-intel 2.2 refuses families that it does not name, and families if transformers is newer than
+it was tested with. A build may export them, because it compares an engine with transformers before
+it publishes it. OpenVINO GenAI needs the tokenizer in OpenVINO's form only for guided decoding.
 """
 
 from pathlib import Path
@@ -21,7 +21,8 @@ _LIFTED = (
     "Gemma3TextOpenVINOConfig",
     "GemmaOpenVINOConfig",
 )
-"""Classes of optimum-intel that hold a bound. A family of each was built and compared."""
+"""Classes of optimum-intel with a bound of versions that is ignored. A family of each was built and
+compared."""
 
 _ADDED = {
     "apertus": "LlamaOpenVINOConfig",
@@ -34,11 +35,12 @@ _ADDED = {
     "seed_oss": "Qwen2OpenVINOConfig",
     "vaultgemma": "Gemma2OpenVINOConfig",
 }
-"""By model_type, the class of a family that is exported alike. Each was built and compared."""
+"""By model_type, the class of a family that is exported in the same way. Each was built and
+compared."""
 
 _WRONG = ("afmoe", "gemma4_text", "gpt_neo", "mpt")
-"""By model_type, what optimum-intel 2.2 has a class for, and does not export as transformers 5.5
-computes it. Each was tried: Gemma 4 can't be traced, the others answered otherwise."""
+"""Values of model_type that optimum-intel 2.2 has a class for, but does not export as transformers
+5.5 computes them. Each was tried: Gemma 4 can't be traced, the others gave other answers."""
 
 TOKENIZER_TOOLS = ("openvino-tokenizers",)
 
@@ -74,7 +76,7 @@ def convert_tokenizer(folder: Path, vocabulary: int) -> str:
     """Write `TOKENIZER_FILES`, or say why not; `vocabulary` counts ids of the model, 0: unknown."""
     try:
         return _convert_tokenizer(folder, vocabulary)
-    except Exception as error:  # of many libraries: whatever it is, the engine serves without
+    except Exception as error:  # from many libraries; whatever it is, the engine can serve
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         return f"its tokenizer can't be converted for OpenVINO ({reason[0][:200]})"
     finally:

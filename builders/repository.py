@@ -1,4 +1,4 @@
-"""model_repository/ on disk: generated text written or compared, engines linked in."""
+"""Writes and compares the generated text of model_repository/, and links engines into it."""
 
 import difflib
 import os
@@ -17,7 +17,7 @@ REPOSITORY = ROOT / os.environ.get("MODEL_REPOSITORY", "model_repository")
 
 
 def write(files: dict[str, str], repository: Path = REPOSITORY) -> list[str]:
-    """Write what differs and remove generated files of models that are gone; their paths."""
+    """Write what differs, and remove generated files of models that are gone; returns the paths."""
     changed = []
     for name, text in files.items():
         path = repository / name
@@ -35,8 +35,8 @@ def write(files: dict[str, str], repository: Path = REPOSITORY) -> list[str]:
 
 
 def _left_over(repository: Path) -> Iterator[Path]:
-    """Folders in which a model that is gone left its byte code and its link: Triton would take each
-    for a model without a configuration, and not start."""
+    """Folders with only byte code and the engine link of a model that is gone. Triton would take
+    each for a model without a configuration, and not start."""
     for folder in sorted(repository.iterdir()):
         files = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
         links = [path for path in files if path.is_symlink() and path.name == ENGINE_LINK]
@@ -45,7 +45,7 @@ def _left_over(repository: Path) -> Iterator[Path]:
 
 
 def check_writable(*folders: Path) -> None:
-    """Raises `BuildError`, before anything is begun, where this account may not write."""
+    """Raises `BuildError` for a folder in which this account may not write; call it first."""
     for folder in folders:
         there = next(path for path in (folder, *folder.parents) if path.exists())
         try:

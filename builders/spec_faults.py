@@ -1,4 +1,4 @@
-"""What is wrong in a file that a human wrote, a line for each fault: field, found, possible."""
+"""Describes what is wrong in a file that a human wrote, in a line for each fault."""
 
 import types
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _NOT_WRITTEN = ("name", "folder")
 
 
 def fault_lines(kind: type[BaseModel], error: ValidationError) -> str:
-    """All faults of a file of this kind."""
+    """All faults of a file of this kind, one per line: the field, what it has, what is possible."""
     return "\n".join(_line(kind, fault) for fault in error.errors())
 
 

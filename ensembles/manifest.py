@@ -24,7 +24,7 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an LLM generates, here by default: what a request's sampling inputs replace.
+    """How an LLM generates. A manifest has the defaults, which a request's inputs replace.
 
     `temperature` 0 means greedy; `top_k` 0 and `top_p` 1 mean no limit.
     """
@@ -41,19 +41,21 @@ class Sampling:
 
 @dataclass(frozen=True)
 class AnswerPolicy:
-    """How an LLM's answers over sources are cited, and what becomes of those without support.
+    """How an LLM's answers over sources are cited, and what replaces an unsupported answer.
 
-    `cite`: the `model` writes `[n]` itself, or `attribution`: the source of each sentence is found
-    by the words that they share. `ungrounded`: what a client gets when less than `min_grounded` of
-    the first sentence's new words stand together in a source: the `answer` as it is, a `quote` of
-    at most `quote_sentences` sentences from one section of the best source, and up to two before
-    them, or the `refusal` (`refuse`). `quote` also replaces a sentence with fewer of its
-    neighbouring words side by side in the quote. Unless it is `answer`, a question is refused if
-    the best source has less than `min_relevance`, on the scale of the reranker that is served, or
-    none has `min_similarity`. `min_relevance` holds where 300 passages were searched, and for ten
-    times as many it is `relevance_per_tenfold` higher. A second source is quoted only if it has
-    `second_quote_margin` more than that. The similarity is lowered by `missing_words_penalty` times
-    the share of the question's words that the closest sentence lacks.
+    `cite` is `model` (the model writes `[n]` itself) or `attribution` (the source of each sentence
+    is found by the words that they share). A first sentence is supported if at least `min_grounded`
+    of its new words, those that the question lacks, are together in a source. Otherwise
+    `ungrounded` says what a client gets: the `answer` as it is, a `quote` of at most
+    `quote_sentences` sentences from one section of the best source and up to two before them, or
+    the `refusal` (`refuse`). `quote` also asks that as large a share of the sentence's neighbouring
+    words are neighbours in the quote.
+    Unless `ungrounded` is `answer`, a question is refused if the best source has less than
+    `min_relevance`, on the scale of the reranker that is served, or no source has `min_similarity`.
+    `min_relevance` is for 300 searched passages; for ten times as many it is
+    `relevance_per_tenfold` higher. A second source is quoted only if it has `second_quote_margin`
+    more than that. The similarity is lowered by `missing_words_penalty` times the share of the
+    question's words that the closest sentence lacks.
     """
 
     cite: str = "model"
@@ -81,7 +83,7 @@ class Prompt:
     The template has `question` and `sources`, a list of texts. At most `num_sources` of them are
     used (None: all that the graph gives). `stop_words` end the answer to `messages`.
 
-    `tools` is a Jinja template that tells of the functions that may be called, as text of the
+    `tools` is a Jinja template that describes the functions that may be called, as text of the
     system turn; empty where the chat template does. `tool_calls` names the syntax of calls
     (python_backends/tool_calls/syntax.py); empty: the engine was built before there was one.
     """
@@ -141,8 +143,8 @@ class Manifest:
     prompt: Prompt = field(default_factory=Prompt)
     prefixes: Prefixes = field(default_factory=Prefixes)
     pair_text: PairText = field(default_factory=PairText)
-    dimensions: int = 0  # that an embedder's rows are cut to; 0: none is cut
-    relevance_percent: int = 100  # of a reranker; similarity and words count 100 each
+    dimensions: int = 0  # an embedder's rows are cut to so many; 0: they are not cut
+    relevance_percent: int = 100  # weight of a reranker; similarity and words have 100 each
     vocabulary: int = 0  # ids that an LLM has embeddings for; 0: not known
     unguided: str = ""  # why an LLM's engine can't follow a guide; empty: it can
     comparison: str = ""  # with the reference implementation: what was compared, or why not
@@ -154,8 +156,8 @@ class Manifest:
 
     @property
     def embedding_space(self) -> str:
-        """What decides which embeddings can be compared: the model, and a hash of the checkpoint,
-        the tokenizer, the prefixes, the length, the cut. Precision and engine hardly move them."""
+        """Embeddings can be compared if this is equal: the model's name, and a hash of checkpoint,
+        tokenizer, prefixes, `max_tokens` and `dimensions`. Precision and engine change little."""
         decides: list[Any] = [
             self.checkpoint_sha256,
             self.files.get(TOKENIZER_FILE, ""),

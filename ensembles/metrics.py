@@ -18,8 +18,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric family. Models' have the labels `model` and `version` besides `labels`, the
-    supervisor's have `model`, the gateway's no others.
+    """A metric family. Those of models have the labels `model` and `version` besides `labels`,
+    some of the supervisor's have `model`, the gateway's have no others.
 
     `bounds` are the upper ends of a histogram's buckets, in the unit of the metric.
     """

@@ -38,4 +38,4 @@ def _checked(text: str) -> str:
 
 
 HostPort = Annotated[str, AfterValidator(_checked)]
-"""A setting."""
+"""A setting that is an address, HOST:PORT."""

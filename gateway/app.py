@@ -62,7 +62,7 @@ PROTOCOLS: Sequence[tuple[APIRouter, Protocol]] = [
     )
     for module in modules
 ]
-"""Every API with its errors; OpenAI's are those of paths that no API has."""
+"""Every API, with its form of errors; paths of no API have OpenAI's form."""
 
 EXPOSED = ("request-id", "retry-after", "x-request-id")
 """Headers that a web page may read."""
@@ -77,7 +77,7 @@ def new_app(settings: Settings) -> FastAPI:
             app.state.service = service
             yield
 
-    # A redirect would name the gateway's own scheme and port, behind whatever the client asked.
+    # A redirect would name the gateway's own scheme and port, not those that the client used.
     app = FastAPI(title="Gateway", lifespan=lifespan, redoc_url=None, redirect_slashes=False)
     app.include_router(probes.router)
     for router, _ in PROTOCOLS:
@@ -88,7 +88,7 @@ def new_app(settings: Settings) -> FastAPI:
     app.add_middleware(BoundedBody, bounds=settings.bounds, files=settings.files, origins=origins)
     app.add_middleware(Authentication)
     app.add_middleware(RequestTracking, refusal=refusal)
-    app.add_middleware(AnthropicHeaders)  # it reads what the others have sent
+    app.add_middleware(AnthropicHeaders)  # it reads headers that the others have added
     app.add_middleware(CorrectedPath, is_served=lambda path: _protocol_with(path) is not None)
     if origins:
         app.add_middleware(
@@ -112,7 +112,7 @@ def refusal(path: str, error: GatewayError) -> Response:
 
 
 def _protocol(path: str) -> Protocol:
-    """The API whose errors that path has, if it is served or not."""
+    """The API whose form of errors a path has, whether or not the path is served."""
     if path.startswith("/v1/messages/"):
         return ANTHROPIC
     return _protocol_with(path) or (OPEN_INFERENCE if path.startswith("/v2") else OPENAI)
@@ -127,7 +127,7 @@ def _protocol_with(path: str) -> Protocol | None:
 
 
 def _hint(path: str, error: HTTPException) -> str:
-    """What is possible instead."""
+    """A sentence on what is possible instead."""
     if error.status_code == 404:
         return advice(path)
     allowed = (error.headers or {}).get("Allow", "")
@@ -135,7 +135,7 @@ def _hint(path: str, error: HTTPException) -> str:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    """The response for errors of our own, and for unknown paths."""
+    """The response to a `GatewayError`, and to unknown paths."""
     path = request.url.path
     match error:
         case GatewayError():

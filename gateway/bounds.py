@@ -1,8 +1,8 @@
-"""What every request is checked for before it is routed: size, encoding, JSON.
+"""Checks every request before it is routed: size, encoding, JSON.
 
-Triton 2.51 dies (SIGSEGV) of JSON that is nested 50,000 deep, and of a body in a million chunks.
-Here a body is read whole and parsed once. orjson refuses what is no JSON: more than 1,024 levels,
-text that is not UTF-8, lone surrogates, NaN and Infinity.
+Triton 2.51 crashes (SIGSEGV) on JSON that is nested 50,000 deep, and on a body in a million chunks.
+Here a body is read whole and parsed once. orjson refuses more than 1,024 levels, text that is not
+UTF-8, lone surrogates, NaN and Infinity.
 """
 
 import asyncio
@@ -23,31 +23,31 @@ JSON = "gateway.json"
 """Key of the scope with the parsed body."""
 
 UNTYPED = ("", "application/octet-stream")
-"""What Triton's own clients send. A web page of another site can send such a body, or a form,
-without asking first, so other routes take only one without a type, and not from a page."""
+"""Content types of Triton's own clients. A web page of another site can send such a body, or a
+form, without a preflight. So other routes take a body without a type only if no page sent it."""
 
 UPLOADS = "/v1/files"
 """The one path that takes a form instead of JSON."""
 
 HEADER_LENGTH = "inference-header-content-length"
-"""Bytes of the JSON before those of tensors, in Triton's own protocol."""
+"""Header with the number of bytes of JSON before those of tensors, in Triton's own protocol."""
 _LENGTH = re.compile("[0-9]{1,9}")
 
 CONTAINERS = 2**17
-"""Most lists and objects of a body, by its brackets. Millions of them would take seconds to parse,
-in which no other client is served."""
+"""Most lists and objects of a body, counted by brackets. Millions of them would take seconds to
+parse, in which no other client is served."""
 
 FORM_BYTES = 64 * 2**10
-"""Bytes for what is around the file in a form."""
+"""Most bytes of a form besides its file."""
 
 Take = Callable[[int], None]
-"""Takes bytes for the body of one request; raises `Unavailable` where too few are left."""
+"""Takes memory for bytes of one request's body; raises `Unavailable` where too little is left."""
 
 
 class BodyMemory:
-    """`size` bytes of memory, or for uploads of disk, for the bodies of all requests.
+    """`size` bytes of memory (for uploads: of disk) for the bodies of all requests.
 
-    A body takes its bytes until its answer ends. One tenant takes at most half of them, so that
+    A body keeps its bytes until its answer ends. One tenant may have at most half of all, so that
     the requests of others can be read.
     """
 
@@ -125,7 +125,7 @@ class BoundedBody:
             raise self._too_large(f"{length} bytes")
 
     async def _read(self, receive: Receive, take: Take) -> bytes | None:
-        """None if the client leaves before the end."""
+        """The whole body; None if the client leaves before its end."""
         parts, size = [], 0
         try:
             async with asyncio.timeout(self._bounds.body_s):
@@ -155,8 +155,8 @@ class BoundedBody:
             ) from None
 
     def _counted(self, receive: Receive, take: Take) -> Receive:
-        """`receive` for a body that goes to disk; raises `TooLarge` beyond a file's bound, and
-        `Unavailable` where all uploads together are too much for the disk."""
+        """`receive` for a body that goes to disk; raises `TooLarge` for more than a file may have,
+        and `Unavailable` where all uploads together are too much for the disk."""
         size, most = 0, self._files.file_bytes
 
         async def counted() -> Message:
@@ -181,7 +181,7 @@ def _tenant(scope: Scope) -> str:
 
 
 def _refuse_pages(headers: Headers, origins: Sequence[str]) -> None:
-    """A web page of any site can send a form, and its browser says so."""
+    """Raises `Forbidden` for a form from a web page, whose browser names its site as the origin."""
     origin = headers.get("origin")
     if origin is not None and not {origin, "*"} & set(origins):
         raise Forbidden.at("origin", "given; files are taken of web pages in listen.origins only")
@@ -193,7 +193,7 @@ def _content_type(headers: Headers) -> str:
 
 def _parsed(body: bytes, headers: Headers, path: str) -> object:
     kind = _content_type(headers)
-    is_of_no_page = not kind and "origin" not in headers  # as LiteLLM embeds by Voyage's API
+    is_of_no_page = not kind and "origin" not in headers  # LiteLLM sends none to Voyage's API
     is_untyped = is_of_no_page or (kind in UNTYPED and path.startswith("/v2/"))
     if kind != "application/json" and not kind.endswith("+json") and not is_untyped:
         raise BadRequest.at("content-type", f"{kind!r:.60} given; application/json is taken")
@@ -214,7 +214,7 @@ def _parsed(body: bytes, headers: Headers, path: str) -> object:
 
 
 def _replayed(body: bytes, receive: Receive) -> Callable[[], "asyncio.Future[Message]"]:
-    """`receive` that gives the body first."""
+    """A `receive` that first gives the body, which was read already."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:

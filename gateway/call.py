@@ -1,7 +1,7 @@
-"""What the gateway is asked and what it answers, whatever API a client uses.
+"""Requests to the gateway and its answers, in a form that is the same for all APIs.
 
-Every protocol has the same three kinds of requests: generate, embed, rank. Limits, caches, guards
-and the upstream are handlers around them: each takes a `Call` and yields `Event`s.
+All protocols share a few kinds of requests: generate, embed, rank, search. Limits, caches, guards
+and the upstream are handlers of them: each takes a `Call` and yields `Event`s.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -22,7 +22,7 @@ class Caller:
 MODEL_VERSION = "x-model-version"
 """Header of an answer: the version of the model that made it."""
 TRACEPARENT = "traceparent"
-"""Header and parameter of a request: the span that the models' spans belong below."""
+"""Header and parameter of a request: the span that is the parent of the models' spans."""
 ANYBODY = Caller(key_id="", tenant="")
 """The caller where no keys are configured."""
 
@@ -40,7 +40,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to answer from, as the request brings it."""
+    """A text to answer from, as the request has it."""
 
     text: str
     title: str = ""
@@ -49,9 +49,9 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class SearchedCollection:
-    """Where to look for sources: a collection of the models' server, and what may be found there.
+    """Where to look for sources: a collection of the models' server, and a filter.
 
-    `filter` is JSON of the collection's own (python_backends/stores/filters.py), or empty.
+    `filter` is JSON in the form of python_backends/stores/filters.py, or empty.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Generate:
     """Generate one answer.
 
     Exactly one of `messages` and `prompt` is given. With `documents`, or a `collection`, the
-    last message is a question, and the answer must rest on what is found there."""
+    last message is a question, and the answer must be supported by what is found there."""
 
     model: str
     messages: tuple[Message, ...] = ()
@@ -92,7 +92,7 @@ class Generate:
     guide: Guide | None = None
     stream: bool = False
     may_fill_context: bool = False
-    """Whether an answer that would not fit ends where the context does, with reason context."""
+    """Whether a `max_tokens` that does not fit is reduced; such an answer ends with `context`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Rank:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Find passages of a collection. Its route says who may: the caller names no model."""
+    """Find passages of a collection. Keys allow it by its route, as it names no model."""
 
     query: str
     collection: SearchedCollection
@@ -172,10 +172,10 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict)
     moments: Moments = field(default_factory=Moments)
     usage: Usage | None = None
-    """What the models have used so far, also when the call breaks; None before one is asked, and
+    """What the models have used so far, also when the call fails; None before one is asked, and
     no input tokens before its first response."""
     weight: float = 1.0
-    """Its tenant's share of the models while others wait too."""
+    """The weight of its tenant, for its share of the models while others wait too."""
 
     @property
     def trace_headers(self) -> dict[str, str]:
@@ -187,7 +187,7 @@ class Call:
 class Source:
     """A passage that the answer could use; `document` is its index in the request.
 
-    Out of a collection it has the id and title of its document, a page (from 1; 0: there are none)
+    From a collection it has the id and title of its document, a page (from 1; 0: there are none)
     and the document's metadata.
     """
 
@@ -203,7 +203,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A sentence of the answer and the sentence of a source (from 1) that it rests on."""
+    """A sentence of the answer, and the sentence of a source (from 1) that supports it."""
 
     statement: str
     text: str
@@ -219,7 +219,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """New text of an answer, and how many tokens it took."""
+    """New text of an answer, and the number of its tokens."""
 
     text: str
     tokens: int
@@ -227,9 +227,9 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """New text of the `arguments` of a call, by its number from 0, and how many tokens it took.
+    """New text of the `arguments` of a call, whose number is from 0, and the number of its tokens.
 
-    The first piece of a call has its name. All joined are JSON, if the model wrote no nonsense.
+    The first piece of a call has its name. Joined, the pieces are JSON if the model wrote JSON.
     """
 
     call: int
@@ -276,7 +276,7 @@ class Relayed:
 Event = Sources | Text | CallPiece | Finished | Embedded | Ranked | Relayed
 
 LAST = (Finished, Embedded, Ranked)
-"""The kinds of events that end an answer, but for a search."""
+"""The kinds of events that end an answer, except of a search."""
 
 Handler = Callable[[Call], AsyncGenerator[Event, None]]
 """Answers one call.
@@ -284,16 +284,16 @@ Handler = Callable[[Call], AsyncGenerator[Event, None]]
 Generate yields `Sources` (only with documents or a collection), any number of `Text` and (only with
 tools) of `CallPiece`, then `Finished`; Embed yields one `Embedded`, Rank one `Ranked`, Search one
 `Sources`. A relayed request yields `Relayed`, then `Finished`. It raises `GatewayError`, also in
-the middle. A caller that is gone closes the generator, which ends the work at once. A handler
+the middle. When the caller leaves, the generator is closed, which ends the work at once. A handler
 around another one takes it as an argument, closes it in `finally` (contextlib.aclosing) and passes
 on what it does not change.
 """
 
 Label = Callable[[str], str]
-"""Gives the name of a known model, and one name for all others. So what clients make up gets into
-no metric, log or ledger."""
+"""Gives the name of a known model, and one name for all others, so that names which clients make up
+get into no metric, log or ledger."""
 
 
 def is_whole(event: Event, request: Request) -> bool:
-    """Whether an answer that has come to this event is whole."""
+    """Whether the answer is complete with this event."""
     return isinstance(event, LAST) or (isinstance(request, Search) and isinstance(event, Sources))

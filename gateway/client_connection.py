@@ -1,9 +1,9 @@
-"""Connections of clients, which end when one sends or takes nothing: uvicorn's, with bounds.
+"""uvicorn's connections of clients, with limits: they end if a client sends or reads nothing.
 
-uvicorn waits for headers, and for a client to read, without an end. Clients that do neither would
-hold connections, and streams that nobody reads would hold places in front of the models. It also
-collects what is sent during an answer, takes trailers for headers, loses the body of a request
-that offers an upgrade, and sends chunks to HTTP/1.0.
+uvicorn waits without limit for headers, and for a client to read. Such clients would hold
+connections, and streams that nobody reads would hold places in front of the models. uvicorn also
+collects what is sent during an answer, treats trailers as headers, loses the body of a request that
+offers an upgrade, and sends chunks to HTTP/1.0.
 """
 
 import asyncio
@@ -21,48 +21,48 @@ from uvicorn.protocols.http.httptools_impl import (
 from gateway.protocols.response import SEND
 
 HEADER_BYTES = 64 * 2**10
-"""Most bytes of a request around its body."""
+"""Most bytes of a request besides its body."""
 
 UNSENT_BYTES = 32 * 2**10
-"""The kernel takes no more than this beyond what a client has room for. By default it takes up to
-4 MiB, and a client that reads nothing would be seen megabytes too late."""
+"""Most bytes that the kernel buffers beyond what the client can receive. With its default of up to
+4 MiB, a client that reads nothing would be noticed megabytes too late."""
 
 LEAST_TAKEN_BYTES = 48 * 2**10
-"""A client takes so much in `stalled_s`: what is between the marks at which writing pauses and goes
-on. One that takes a byte now and then holds a place as one that takes nothing."""
+"""Least bytes that a client must read in `stalled_s`: the difference of the marks at which writing
+pauses and continues. A client that reads a byte now and then is like one that reads nothing."""
 
 _END = b"content-length: 0\r\nconnection: close\r\n\r\n"
 _HOP_BY_HOP = (b"connection", b"upgrade", b"http2-settings")
 
 
 class _TooEarly(Exception):
-    """A request before the answer to the one before it."""
+    """A request that came before the previous one was answered."""
 
 
 class _TwoHosts(Exception):
-    """A request with more than one Host: who reads the other one would see another request."""
+    """A request with more than one Host: programs that read different ones would disagree."""
 
 
 class ClientConnection(HttpToolsProtocol):
     """One client's connection; subclasses say how long it may be silent.
 
-    It has one request at a time. A client that sends the next one before its answer has the
-    connection closed behind that answer: requests that wait here would hide that it leaves.
+    It has one request at a time. If a client sends the next one before its answer, the connection
+    is closed after that answer: requests that wait here would hide that the client leaves.
     """
 
     headers_s: float
     """Time for the headers of a request, from its first byte or the connection's beginning."""
     stalled_s: float
-    """Time in which a client takes `LEAST_TAKEN_BYTES` of what waits for it."""
+    """Time in which a client must read `LEAST_TAKEN_BYTES` of what waits for it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._headers_timer: asyncio.TimerHandle | None = None
         self._overhead_bytes = 0
-        """Headers, trailers and what frames chunks. Each byte of the body makes up for one."""
+        """Bytes of headers, trailers and frames of chunks, less one for each byte of the body."""
         self._stalled_timer: asyncio.TimerHandle | None = None
         self._is_too_early = False
-        """Whether more was sent before an answer; it is not read."""
+        """Whether the client sent more before its answer; that is not read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -105,10 +105,10 @@ class ClientConnection(HttpToolsProtocol):
                 self.scope[SEND] = self.send_part  # type: ignore[literal-required]
 
     async def send_part(self, body: bytes) -> None:
-        """Sends a part of an answer, behind its head and before its last part."""
+        """Send a part of an answer, after its head and before its last part."""
         if self.flow.write_paused:
             await self.flow.drain()
-        if body and not self.cycle.disconnected:  # an empty chunk would be the last
+        if body and not self.cycle.disconnected:  # an empty chunk would end the body
             self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
 
     def on_body(self, body: bytes) -> None:
@@ -129,7 +129,7 @@ class ClientConnection(HttpToolsProtocol):
 
     @property
     def _has_request(self) -> bool:
-        """Whether there is one that is not answered yet; its body may still come."""
+        """Whether a request is not answered yet; its body may still be coming."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def _feed(self, data: bytes) -> None:
@@ -145,8 +145,8 @@ class ClientConnection(HttpToolsProtocol):
                 self.send_400_response("Invalid HTTP request received.")
 
     def _without_upgrade(self, rest: bytes) -> None:
-        """Reads the request once more as if it offered no other protocol: the parser has stopped
-        behind its headers. Java's client offers HTTP/2 in this way with every request."""
+        """Parse the request again without its offer of another protocol, because of which the
+        parser has stopped after the headers. Java's client offers HTTP/2 with every request."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         if method == b"CONNECT":
             self.send_400_response("CONNECT is not offered.")
@@ -166,7 +166,8 @@ class ClientConnection(HttpToolsProtocol):
             self._headers_timer = None
 
     def _refuse(self, status: int) -> None:
-        """One that has sent nothing at all gets no answer: it may be kept for later use."""
+        """Answer with `status` and close; a client that has sent nothing gets no answer: it may
+        keep the connection for later use."""
         self._end_headers()
         if not self.transport.is_closing():
             if self._overhead_bytes and not (self._has_request and self.cycle.response_started):
@@ -177,7 +178,7 @@ class ClientConnection(HttpToolsProtocol):
         self._stalled_timer = self.loop.call_later(self.stalled_s, self._check, waiting_bytes)
 
     def _check(self, before_bytes: int) -> None:
-        """Ends a connection whose client has taken too little since the last look."""
+        """End the connection if its client has read too little since the last check."""
         waiting_bytes = self.transport.get_write_buffer_size()
         if before_bytes - waiting_bytes >= LEAST_TAKEN_BYTES:
             self._await_reader(waiting_bytes)
@@ -191,7 +192,7 @@ class ClientConnection(HttpToolsProtocol):
 
 
 async def _send_unframed(cycle: RequestResponseCycle, message: Any) -> None:
-    """HTTP/1.0 has no chunks: a body without a length ends with the connection."""
+    """Send to HTTP/1.0, which has no chunks: a body without a length ends with the connection."""
     if message["type"] == "http.response.start":
         if b"content-length" not in dict(message.get("headers", ())):
             cycle.chunked_encoding = False
@@ -201,11 +202,11 @@ async def _send_unframed(cycle: RequestResponseCycle, message: Any) -> None:
 
 
 def connection_class(headers_s: float, stalled_s: float) -> type[ClientConnection]:
-    """The protocol with these bounds, which uvicorn makes for every connection."""
+    """The class with these limits, of which uvicorn makes an object for every connection."""
     bounds = {"headers_s": headers_s, "stalled_s": stalled_s}
     return type("BoundedConnection", (ClientConnection,), bounds)
 
 
 def bound_unsent(listener: socket.socket) -> None:
-    """Holds for all connections that the listener takes."""
+    """Set `UNSENT_BYTES` for all connections that the listener accepts."""
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)

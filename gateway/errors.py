@@ -1,14 +1,14 @@
-"""What the gateway refuses, before a protocol gives it that protocol's shape.
+"""The gateway's errors, to which each protocol gives its own form.
 
 GatewayError
 ├── BadRequest          400  the request can't be right; `field` names what the client wrote
 │   └── ContextExceeded      more tokens than the model's context has
-├── Unauthenticated     401  no key, or one that is unknown, expired or disabled
+├── Unauthenticated     401  no key, or an unknown, expired or disabled one
 ├── Forbidden           403  the key may not use this model or route
 ├── NotFound            404  unknown model; the message lists what there is
-├── TooLarge            413  more bytes, messages or nesting than is taken
+├── TooLarge            413  more bytes, messages or nesting than the limits
 ├── Limited             429  a limit of the key is used up; `retry_after_s`
-├── Broken              500  a fault of the gateway itself, which is in its log
+├── Broken              500  a fault of the gateway itself, described in its log
 ├── UpstreamFailed      502  the model failed
 ├── Unavailable         503  overloaded, or a model is not ready; `retry_after_s`
 └── DeadlinePassed      504  the request's own deadline, or no token for too long
@@ -42,10 +42,10 @@ class BadRequest(GatewayError):
 
 
 class ContextExceeded(BadRequest):
-    """Agents shorten their chat, or ask for less, where they know this error.
+    """Prompt and answer don't fit the context: agents that know this error shorten their chat.
 
-    `prompt_tokens` are 0 where the prompt was too long to be counted, `max_tokens` where the prompt
-    alone is too long.
+    `prompt_tokens` is 0 where the prompt was too long to be counted, `max_tokens` is 0 where the
+    prompt alone is too long.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class DeadlinePassed(GatewayError):
 
 
 def as_written(error: GatewayError, names: Mapping[str, str]) -> tuple[str, str]:
-    """The error's message and field, with the API's name in `names` for that of the model."""
+    """The error's message and field, with an API's name of the field from `names`."""
     message, field = str(error), error.field
     if field not in names:
         return message, field

@@ -1,6 +1,6 @@
-"""Faults of the gateway itself: the client learns that there was one, the log what and where.
+"""Faults of the gateway itself: the client learns that there was one, the log says what and where.
 
-What an exception says may hold what a client wrote, so its message is neither sent nor logged.
+An exception's message may contain what a client wrote, so it is neither sent nor logged.
 """
 
 import logging
@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parents[1]
 
 
 def refusal_for(error: Exception, request_id: str) -> GatewayError:
-    """A refusal as it is; anything else is logged, and becomes `Broken`."""
+    """A `GatewayError` as it is; any other error is logged, and becomes `Broken`."""
     if isinstance(error, GatewayError):
         return error
     _log.error("request %s: %s", request_id, described(error))
@@ -22,7 +22,7 @@ def refusal_for(error: Exception, request_id: str) -> GatewayError:
 
 
 def described(error: Exception) -> str:
-    """Its class, the lines of our code that it came through, and the line that raised it."""
+    """An error's class, the lines of our code in its traceback, and the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if _ROOT / "gateway" in Path(f.filename).parents or f is frames[-1]]
     place = " › ".join(f"{_short(frame.filename)}:{frame.lineno}" for frame in ours)

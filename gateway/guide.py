@@ -8,7 +8,7 @@ class Guide:
     """What an answer must match.
 
     `type` says what `text` is: json_schema, regex or ebnf_grammar (`ensembles.guides`).
-    `field` is where the client wrote it, for errors.
+    `field` is the client's field that has it, for errors.
     """
 
     type: str

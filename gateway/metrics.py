@@ -31,7 +31,7 @@ from gateway.errors import GatewayError
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 TENANTS = 100
-"""Tenants with series of their own; each has some for every model."""
+"""Most tenants with series of their own; each has several for every model."""
 
 
 class Metrics:
@@ -58,7 +58,7 @@ class Metrics:
             held.labels(kind).set_function(partial(getattr, admission, "is_held"))
 
     def page(self, of_models: bytes) -> bytes:
-        """The metrics as Prometheus' text, after the page of the models, which may be empty."""
+        """The metrics in Prometheus' text format, after the models' page, which may be empty."""
         self._models_page_up.set(bool(of_models))
         return of_models + prometheus.generate_latest(self._registry)
 
@@ -92,7 +92,7 @@ class Metrics:
 
 
 def metered(inner: Handler, metrics: Metrics, label: Label) -> Handler:
-    """Counts every call with its tokens, those of broken streams too."""
+    """Counts every call with its tokens, including those of streams that failed."""
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
         started_s, first_s, outcome = time.perf_counter(), 0.0, "cancelled"

@@ -1,4 +1,4 @@
-"""Middleware around every request: its id, its metrics, and answers to errors outside of routes."""
+"""Middleware around every request: its id, metrics, and answers to errors outside of routes."""
 
 import re
 import secrets
@@ -20,7 +20,7 @@ from gateway.upstream.models import UNKNOWN
 REQUEST_ID = "x-request-id"
 _PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 GONE = 499
-"""The status, as nginx counts it, of a request whose client left before the response began."""
+"""nginx's status for a request whose client left before the response began."""
 
 
 class RequestTracking:
@@ -51,7 +51,7 @@ class RequestTracking:
             await self._app(scope, receive, send_with_id)
         except Exception as error:
             found = refusal_for(error, request_id)
-            if status == GONE:  # else it is too late for an answer, and uvicorn breaks it off
+            if status == GONE:  # otherwise it is too late for an answer, and uvicorn closes
                 await self._refusal(scope["path"], found)(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", UNKNOWN)
@@ -66,8 +66,8 @@ def _request_id(scope: Scope) -> str:
 
 
 class CorrectedPath:
-    """Before anything else looks at a request, its path is `corrected` to one that is served, and
-    HEAD is GET, whose body uvicorn leaves out."""
+    """Before anything else reads a request, its path is `corrected` to one that is served, and HEAD
+    becomes GET, whose body uvicorn leaves out."""
 
     def __init__(self, app: ASGIApp, is_served: Callable[[str], bool]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What load balancers and Prometheus ask: `/livez`, `/readyz`, `/health`, `/metrics`."""
+"""Routes for load balancers and Prometheus: `/livez`, `/readyz`, `/health`, `/metrics`."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response

@@ -32,14 +32,14 @@ LOG = logging.getLogger(__name__)
 
 BACKLOG = 2048
 OPEN_FILES = 2**16
-"""Connections of clients, and to the models. Most systems allow a process 1,024 unless it asks
-for more. A few hundred streams, or one client with idle connections, would use them up."""
+"""Most open files: connections of clients, and to the models. Most systems allow a process 1,024
+unless it asks for more: a few hundred streams, or one client's idle connections, would use them."""
 
 
 def serve(settings: Settings) -> None:
     """Serve until a signal; then requests in flight get `drain_s` to end.
 
-    Raises `SettingsError` where it can't listen.
+    Raises `SettingsError` if it can't listen.
     """
     allow_open_files()
     listener = _listener(settings)
@@ -64,13 +64,13 @@ def serve(settings: Settings) -> None:
     who = "" if settings.access.keys else "; without keys, for this machine only"
     line = f"gateway ready: {url}/v1 over Triton {settings.triton.http}{who}"
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)  # uvicorn raises it again when it has drained
+        signal.signal(number, _end)  # uvicorn sends it again after the drain
     _Server(config, app, line).run(sockets=[listener])
 
 
 def check(settings: Settings) -> None:
-    """Opens keys, ledger, rules, audit log and files once, so that a fault is one line and not
-    uvicorn's traceback. Raises `SettingsError`."""
+    """Opens keys, ledger, rules, audit log and files once, so that a fault is reported in one line
+    instead of uvicorn's traceback. Raises `SettingsError`."""
     asyncio.run(_opened(settings))
 
 
@@ -91,21 +91,21 @@ def _end(*_: object) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it takes connections, and ends what waits before what runs."""
+    """Prints when it takes connections; at its end waiting calls are refused first."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, ready_line: str) -> None:
         super().__init__(config)
         self._app, self._ready_line = app, ready_line
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else `nohup` has started us
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # otherwise `nohup` has started it
             signal.signal(signal.SIGHUP, self._drain)
         await super().startup(sockets)
         if self.started:
             print(self._ready_line, flush=True)
 
     def _drain(self, *_: object) -> None:
-        """Settings are read at the start: whoever keeps the gateway alive starts another one."""
+        """End at SIGHUP: settings are only read at the start, so a new process must be started."""
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -134,7 +134,7 @@ async def _opened(settings: Settings) -> None:
 
 
 def _look_for_files(folder: Path | None) -> None:
-    """Makes the folder, and writes to it."""
+    """Checks the folder of files: makes it, and writes to it."""
     if folder is None:
         return
     try:
@@ -148,7 +148,7 @@ def _look_for_files(folder: Path | None) -> None:
 
 
 def _look_for_keys(where: str) -> None:
-    """A file of keys may be made later, but not its folder."""
+    """Checks the folder of a file of keys; the file itself may be made later."""
     if not where or is_database(where) or Path(where).exists():
         return
     if not Path(where).absolute().parent.is_dir():

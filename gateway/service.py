@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Service:
-    """What the routes use."""
+    """The handlers and stores that the routes use."""
 
     settings: Settings
     triton: Connection
@@ -34,10 +34,10 @@ class Service:
     metrics: Metrics
     handler: Handler
     counted: Callable[[Handler], Handler]
-    """Puts limits, metrics, records and spans around another handler than `handler`."""
+    """Puts limits, metrics, records and spans around a handler of a route's own."""
     tracing: Tracing
     library: "Library | None"
-    """Files and vector stores, where they are set up."""
+    """Files and vector stores; None if they are not set up."""
 
 
 @asynccontextmanager
@@ -62,7 +62,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 return tracing.around_call(guards.recorded(inner, label))
 
             handler = access.fair(tracing.around_upstream(upstream(triton, catalogue)))
-            # Inside the limits: who may use a model, and how much, holds for kept answers too.
+            # The cache is inside the limits: keys and limits apply to cached answers too.
             handler = access.limited(cache.around(handler, metrics.count_lookup), label)
             handler = metered(handler, metrics, label)
             handler = routed(handler, settings.routing)

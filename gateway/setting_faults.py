@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _NOT_SHOWN = ("store_url", "keys_url", "nul")
-"""Faults of values that may be a secret."""
+"""Kinds of faults whose values are not shown, because they may be secrets."""
 
 
 def fault_lines(error: ValidationError, settings: type[BaseModel]) -> Iterator[str]:
@@ -22,7 +22,7 @@ def fault_lines(error: ValidationError, settings: type[BaseModel]) -> Iterator[s
 
 
 def _small(message: str) -> str:
-    """Pydantic's sentence, to follow a colon; HOST:PORT stays."""
+    """Pydantic's sentence with a small first letter, to follow a colon; HOST:PORT stays."""
     return message if message[:2].isupper() else message[:1].lower() + message[1:]
 
 

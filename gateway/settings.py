@@ -1,6 +1,6 @@
-"""Settings: one TOML file, and environment variables over it.
+"""Settings: one TOML file, and environment variables that override it.
 
-`GATEWAY_LISTEN__PORT=9000` is `port` in the table `[listen]`. Whatever no table has is an error.
+`GATEWAY_LISTEN__PORT=9000` is `port` in the table `[listen]`. An unknown setting is an error.
 """
 
 import os
@@ -26,7 +26,7 @@ from gateway.table import NUMBER, Count, Table
 PREFIX = "GATEWAY_"
 NESTED = "__"
 _KUBERNETES = re.compile(r"GATEWAY_(SERVICE_\w+|PORT_\d\w+)=.*|GATEWAY_PORT=\w+://.*", re.DOTALL)
-"""What every container gets where a service has the name `gateway`."""
+"""Variables that Kubernetes gives every container if a service has the name `gateway`."""
 
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#]+", re.IGNORECASE)
 
@@ -46,7 +46,7 @@ Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class SettingsError(Exception):
-    """What is wrong with the settings, one line a fault."""
+    """What is wrong with the settings, one line for each fault."""
 
 
 class Bounds(Table):
@@ -54,19 +54,19 @@ class Bounds(Table):
 
     body_bytes: Count = 16 * 2**20
     bodies_bytes: Count = 512 * 2**20
-    """Bodies of all requests that are not answered yet; one tenant may have half."""
+    """Most bytes of the bodies of all unanswered requests; one tenant may have half of them."""
     body_s: Seconds = 30.0
     """Time for a client to send its body."""
     messages: Count = 2048
     texts: Count = 16384
-    """To embed, or to rank, in one request."""
+    """Most texts to embed or to rank in one request."""
 
 
 class Files(Table):
     """Uploaded files and their vector stores."""
 
     folder: Path | None = None
-    """Where they are kept; without it there are none."""
+    """Folder of the files; without it there are no files and vector stores."""
     file_bytes: Count = 512 * 2**20
     upload_s: Seconds = 600.0
     """Time for a client to send a file."""
@@ -81,17 +81,17 @@ class Listen(Table):
     address: IPvAnyAddress = IPv4Address("127.0.0.1")
     port: Port = 8080
     origins: tuple[Origin, ...] = ()
-    """Web pages whose scripts may ask, such as `https://chat.example.com`; `*` is any."""
+    """Origins of web pages that may call, such as `https://chat.example.com`; `*` is any."""
     drain_s: Seconds = 30.0
-    """For requests in flight when it ends."""
+    """Time for requests in flight when the gateway ends."""
     headers_s: Seconds = 10.0
     """Time for a client to send the headers of a request."""
     stalled_s: Seconds = 60.0
-    """A client that takes nothing of what waits for it is left after this time."""
+    """Time after which a connection is closed whose client reads nothing of what waits for it."""
 
 
 class Models(Table):
-    """Names for clients beside the models' own, such as `{"gpt-4o-mini" = "llm"}`."""
+    """More names of models for clients, such as `{"gpt-4o-mini" = "llm"}`."""
 
     aliases: dict[str, Literal["llm", "rag", "embed", "rerank"]] = Field(default_factory=dict)
     llms: tuple[str, ...] = ()
@@ -99,11 +99,11 @@ class Models(Table):
 
 
 class Triton(Table):
-    """The tritonserver behind it, as host:port."""
+    """The tritonserver behind the gateway; addresses are host:port."""
 
     http: HostPort = "127.0.0.1:8000"
     grpc: HostPort = "127.0.0.1:8001"
-    """Asked for what belongs to files only."""
+    """Triton's gRPC address, which only files and vector stores need."""
     metrics: HostPort = "127.0.0.1:8002"
     connect_timeout_s: Seconds = 2.0
     inter_token_timeout_s: Seconds = 60.0
@@ -129,7 +129,7 @@ def load_settings(
     environment: Mapping[str, str] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Settings:
-    """The file's settings, over them the environment's, over these the options.
+    """The file's settings, overridden by the environment's, and these by the options.
 
     Raises `SettingsError`.
     """
@@ -169,7 +169,7 @@ def _add_environment(values: dict[str, Any], environment: Mapping[str, str]) -> 
 
 
 def _value(text: str) -> Any:
-    """Lists and tables are written as JSON; pydantic reads numbers and booleans out of text."""
+    """A variable's value: lists and tables are JSON; pydantic reads numbers and booleans itself."""
     try:
         return orjson.loads(text) if text[:1] in ("[", "{") else text
     except orjson.JSONDecodeError:

@@ -16,7 +16,7 @@ from valkey.exceptions import ValkeyError
 LOG = logging.getLogger(__name__)
 
 RETRY_S = 1.0
-"""How long a store that failed is left alone, so that not every request waits for it."""
+"""How long a store that failed is not asked, so that not every request waits for it."""
 _CONNECTIONS = 16
 LOOK_S = 1.0
 
@@ -35,11 +35,11 @@ def _checked(url: str) -> str:
 
 
 StoreUrl = Annotated[str, AfterValidator(_checked)]
-"""A URL, or nothing. Faults don't repeat it: it may hold a password."""
+"""A URL, or an empty text; messages about faults don't repeat it: it may hold a password."""
 
 
 async def look_for(url: str, meanwhile: str) -> None:
-    """Warns in the log of a store that doesn't answer."""
+    """Logs a warning if the store doesn't answer."""
     store = SharedStore(url, LOOK_S, meanwhile)
     try:
         with suppress(StoreDown):
@@ -49,14 +49,14 @@ async def look_for(url: str, meanwhile: str) -> None:
 
 
 class StoreDown(Exception):
-    """The store does not answer, or not well."""
+    """The store does not answer, or answers with an error."""
 
 
 class SharedStore:
     """The store at `url`: valkey://, valkeys://, redis:// or rediss://.
 
-    It fails when it answers later than `answer_s`. Then nothing is sent to it for `RETRY_S`, after
-    which one request at a time tries it.
+    It counts as failed if it takes longer than `answer_s` to answer. Then nothing is sent to it for
+    `RETRY_S`, after which one request at a time tries it.
     """
 
     def __init__(self, url: str, answer_s: float, meanwhile: str) -> None:

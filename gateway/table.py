@@ -1,4 +1,4 @@
-"""What tables of the settings and stored keys have in common."""
+"""The base of the settings' tables and of stored keys."""
 
 from typing import Annotated, Any
 
@@ -13,19 +13,19 @@ def _number(given: Any) -> Any:
 
 
 NUMBER = BeforeValidator(_number)
-"""pydantic takes true for 1."""
+"""Refuses true and false as numbers: pydantic would take true for 1."""
 Count = Annotated[int, NUMBER, Field(ge=1)]
 
 
 class Table(BaseModel):
-    """A table without other fields than its own; it never changes."""
+    """A table that refuses unknown fields, and can't be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _without_nul(cls, given: Any) -> Any:
-        """The system's calls fail of one."""
+        """Refuses NUL characters, with which system calls fail."""
         texts = given if isinstance(given, list | tuple) else (given,)
         if any(isinstance(text, str) and "\0" in text for text in texts):
             raise PydanticCustomError("nul", "no setting can have a NUL character")

@@ -1,4 +1,4 @@
-"""The texts of a request: to look at, and to change."""
+"""Reads and changes the texts of a request."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
@@ -55,7 +55,7 @@ def refuse_token_ids(request: Request, what: str) -> None:
 async def changed(request: Request, change: Change) -> Request:
     """The request with every one of its texts changed.
 
-    Raises `BadRequest` for a change to a regular expression or a grammar, whose meaning it breaks.
+    Raises `BadRequest` if a regular expression or a grammar would change: it would be broken.
     """
     match request:
         case Generate(tool_use=use):

@@ -14,9 +14,9 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """The functions that an answer may call, or must where `is_required`: then it is one call.
+    """The functions that an answer may call; if `is_required`, it must be one call.
 
-    Without `is_parallel` it is one call at most.
+    Without `is_parallel` it has at most one call.
     """
 
     tools: tuple[Tool, ...] = ()
@@ -29,7 +29,7 @@ NO_TOOLS = ToolUse()
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call by the model; `arguments` are JSON as it wrote them."""
+    """A call by the model; `arguments` are JSON as the model wrote it."""
 
     id: str
     name: str

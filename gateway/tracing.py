@@ -1,7 +1,7 @@
-"""OpenTelemetry spans of the gateway's part of a call, above those of the models.
+"""OpenTelemetry spans of the gateway's part of a call; they are parents of the models' spans.
 
-On if the environment names a collector (OTEL_EXPORTER_OTLP_ENDPOINT), as for the models; otherwise
-the SDK is not even imported. Spans hold no text of a request or an answer.
+Tracing is on if the environment names a collector (OTEL_EXPORTER_OTLP_ENDPOINT), as for the models;
+otherwise the SDK is not even imported. Spans hold no text of a request or an answer.
 
 gateway: from the request's arrival to the end of its answer
 ├── admission: body, key, guards, limits, cache
@@ -31,7 +31,7 @@ CLOSE_S = 3.0
 
 
 class Tracing:
-    """Makes the spans; without a provider none."""
+    """Makes the spans; without a provider it makes none."""
 
     def __init__(self, provider: "TracerProvider | None") -> None:
         self._tracer = provider.get_tracer("gateway") if provider else None
@@ -67,7 +67,8 @@ class Tracing:
 
     @contextmanager
     def _span(self, call: Call, name: str, began_s: float) -> "Iterator[Span]":
-        """A span below the call's `traceparent`, which is its own inside; failed by class."""
+        """A span whose parent is the call's `traceparent`; inside, that names this span. An error
+        marks the span by its class."""
         span = self._started(call, name, began_s)
         span.set_attribute("triton.request.id", call.request_id)
         call.traceparent = _traceparent(span)
@@ -109,7 +110,7 @@ class Tracing:
 
 @contextmanager
 def open_tracing() -> Iterator[Tracing]:
-    """Tracing as the environment sets it; what is left at the end is exported within `CLOSE_S`."""
+    """Tracing as the environment sets it; at the end the rest is exported within `CLOSE_S`."""
     if not any(os.environ.get(name) for name in ENDPOINTS):
         yield Tracing(None)
         return

@@ -1,4 +1,4 @@
-"""What a client meant by a path that has no route, or what to tell it."""
+"""Corrects a path that has no route, or advises the client."""
 
 import re
 import tomllib
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 _ELSEWHERE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-"""How paths of other APIs begin, and what to do instead, behind the words of an error."""
+"""How paths of other APIs begin, and what to do instead: the end of an error's sentence."""
 
 _AZURES = re.compile("^.*/openai/(?:deployments/([^/]+)/)?")
 
 
 def corrected(path: str, is_served: Callable[[str], bool]) -> tuple[str, str]:
-    """The path that has a route, where a client has slashes or /v1 too many or none, or its
-    provider's path before it (Groq's, Azure's); and the model, where Azure's path names one.
+    """The path that has a route, if a client has sent too many or no slashes or /v1, or a
+    provider's path before it (Groq's, Azure's); and the model, if Azure's path names one.
 
-    `is_served` says whether a path has a route. A path that can't be told stays.
+    `is_served` says whether a path has a route. An unknown path is returned unchanged.
     """
     plain = re.sub("/{2,}", "/", path).rstrip("/")
     azures = _AZURES.match(plain)

@@ -1,9 +1,9 @@
-"""Calls that change the server are for holders of a key, where other machines can reach it.
+"""A key for calls that change the server, which are restricted if other machines can reach it.
 
-Whoever may load a model may run any code: a load can bring its own model.py (Triton's "Secure
-Deployment Considerations"). The supervisor itself must load models, so the calls can't be turned
-off. On 127.0.0.1 they stay open to this machine's users; elsewhere they need the key, over HTTP and
-gRPC (tried with Triton 2.51: tests/server/test_address.py).
+A client that may load a model may run any code: a load can contain its own model.py (Triton's
+"Secure Deployment Considerations"). The supervisor itself must load models, so these calls can't be
+turned off. On 127.0.0.1 they are open to this machine's users; on other addresses they need the
+key, over HTTP and gRPC (tried with Triton 2.51: tests/server/test_address.py).
 """
 
 import os
@@ -17,13 +17,13 @@ KEY_VARIABLE = "TRITON_RAG_ADMIN_KEY"
 HTTP_HEADER = "triton-rag-admin-key"
 
 RESTRICTED = ("model-repository", "shared-memory", "trace", "logging")
-"""Groups of calls, in Triton's words: what loads code, maps memory of the host, writes files."""
+"""Triton's names of groups of calls that load code, map memory of the host, or write files."""
 
 _KEY = re.compile(r"[A-Za-z0-9._~-]{16,}")
 
 
 def admin_key(variables: Mapping[str, str] = os.environ) -> str:
-    """The one in TRITON_RAG_ADMIN_KEY, else a new one. Raises `PreflightError`."""
+    """The key in TRITON_RAG_ADMIN_KEY, or else a new one. Raises `PreflightError`."""
     given = variables.get(KEY_VARIABLE, "")
     if given and not _KEY.fullmatch(given):
         raise PreflightError(
@@ -34,7 +34,7 @@ def admin_key(variables: Mapping[str, str] = os.environ) -> str:
 
 
 def restrictions(key: str) -> tuple[str, ...]:
-    """Options of tritonserver."""
+    """Options of tritonserver that restrict the calls to holders of `key`."""
     calls = ",".join(RESTRICTED)
     return (
         f"--http-restricted-api={calls}:{HTTP_HEADER}={key}",

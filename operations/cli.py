@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (BuildError, PreflightError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
-    except OSError as error:  # a file that this account may not read, a disk that is gone
+    except OSError as error:  # such as a file that this account may not read
         print(f"{error.filename or 'the machine'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, click.Abort):  # before the server was up

@@ -27,8 +27,8 @@ class CpuServer(TritonProcess):
     """`with CpuServer(sku, ports, log) as server:` serves `repository` until the block ends.
 
     Its start raises `PreflightError` for what the machine lacks, `ServerError` when the server
-    ends or is not ready in time. `variables` come on top of the environment. The log's folder is
-    the only one that is written to, beside /dev/shm.
+    ends or is not ready in time. `variables` are added to the environment. Only the log's folder
+    and /dev/shm are written to.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class CpuServer(TritonProcess):
 
 
 def plain_path(path: Path, links: Path) -> Path:
-    """The path, or a link to it: the stub is started by a line of bash without quotes."""
+    """The path, or a link to it: a line of bash without quotes starts the stub."""
     if _PLAIN_PATH.fullmatch(str(path)):
         return path
     link = links / "models"
@@ -85,16 +85,16 @@ def plain_path(path: Path, links: Path) -> Path:
 
 
 def link_backends(environment: ServingEnvironment, links: Path, work_folder: Path) -> Path:
-    """A backend directory of links: the wheel ships the stub apart from the backend.
+    """A backend directory of links: the wheel has the stub in another folder than the backend.
 
-    The stub is a copy in the work folder. Triton (2.51) sets its mode to 0100 before each start of
-    it: other accounts could not use the wheel's after that, and a read-only file system refuses it.
+    The stub is a copy in the work folder. Triton (2.51) sets its mode to 0100 before each start:
+    after that other accounts could not use the wheel's stub, and a read-only file system refuses.
     """
     folder = links / "backends" / "python"
     folder.mkdir(parents=True, exist_ok=True)
     stub, new = work_folder / environment.stub.name, work_folder / f".stub-{os.getpid()}"
     shutil.copy(environment.stub, new)
-    new.replace(stub)  # one that runs can't be overwritten
+    new.replace(stub)  # a running stub can't be overwritten
     source = environment.triton / "backends" / "python"
     for path in (source / "libtriton_python.so", source / "triton_python_backend_utils.py", stub):
         link = folder / path.name
@@ -106,6 +106,6 @@ def link_backends(environment: ServingEnvironment, links: Path, work_folder: Pat
 def environment_variables(environment: ServingEnvironment) -> dict[str, str]:
     """The stub takes its packages from the first python3 on PATH, and is started by bash."""
     path = f"{environment.python.parent}:{with_system_folders()}"
-    of_wheel = environment.triton.parents[1] / "nvidia_pytriton.libs"  # the stub's, if it is moved
+    of_wheel = environment.triton.parents[1] / "nvidia_pytriton.libs"  # libraries for a moved stub
     libraries = f"{environment.library_folder}:{of_wheel}:{os.environ.get('LD_LIBRARY_PATH', '')}"
     return {"PATH": path, "LD_LIBRARY_PATH": libraries}

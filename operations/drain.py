@@ -1,9 +1,9 @@
-"""Ends a tritonserver so that every request in flight is answered, within a bound.
+"""Ends a tritonserver so that every request in flight is answered, within a limit of time.
 
-After SIGTERM tritonserver (2.51) takes no new connections and finishes what it has, but waits for
+After SIGTERM tritonserver (2.51) takes no new connections and finishes its requests, but waits for
 idle connections, and for streams without a request, until its exit timeout. Its metrics page still
 answers. So it is killed as soon as nothing is in flight: nothing computes, no model has requests,
-and no client has bytes of an answer still to come.
+and no client still has to receive bytes of an answer.
 """
 
 import time
@@ -16,10 +16,10 @@ from operations.triton_process import TritonProcess
 
 STEP_S = 0.1
 BUSY_SHARE = 0.02
-"""Share of a core that all model processes together may take and still be idle. An idle `llm`
-took 10 ms in 12 s; one that computes takes all it gets."""
+"""Share of a core below which all model processes together count as idle. An idle `llm` took 10 ms
+in 12 s; one that computes takes all it gets."""
 CPU_GRAIN_S = 0.02
-"""Twice the grain in which Linux counts: a single count is no sign of work."""
+"""Twice the unit in which Linux counts CPU time: one unit is no sign of work."""
 _ESTABLISHED = "01"
 
 
@@ -47,7 +47,7 @@ class Activity:
     def _has_requests(self) -> bool:
         try:
             return self._api.in_flight() > 0
-        except NoAnswer:  # it ends: its processes say the rest
+        except NoAnswer:  # it is ending: then only CPU time counts
             return False
 
 
@@ -63,7 +63,7 @@ def unsent_bytes(ports: Ports, folder: Path = Path("/proc/net")) -> list[int]:
 
 
 def drain(server: TritonProcess, drain_s: float, idle_s: float) -> tuple[bool, int | None]:
-    """SIGTERM, wait for `drain_s` at most until nothing was in flight for `idle_s`, kill.
+    """Send SIGTERM, wait at most `drain_s` until nothing was in flight for `idle_s`, then kill.
 
     Returns whether all requests were answered, and the exit status; None if it had to be killed.
     """

@@ -1,4 +1,4 @@
-"""The gateway beside a tritonserver: watched, and ended before it."""
+"""Runs the gateway beside a tritonserver: restarts it if it ends, and ends it first."""
 
 import os
 import re
@@ -19,9 +19,9 @@ LOG_NAME = "gateway.log"
 START_TIMEOUT_S = 60.0
 POLL_S = 0.2
 BACKOFF_S = 1.0
-"""Between its end and its next start."""
+"""Pause between the gateway's end and its next start."""
 PATIENCE_S = 5.0
-"""Beyond its own time for requests in flight."""
+"""How long to wait for its end beyond its own time for requests in flight."""
 
 _READY = re.compile(r"^gateway ready: (\S+)/v1", re.MULTILINE)
 
@@ -29,8 +29,8 @@ _READY = re.compile(r"^gateway ready: (\S+)/v1", re.MULTILINE)
 class GatewayProcess:
     """`with GatewayProcess(ports, log) as gateway:` keeps one running until the block ends.
 
-    Its start raises `ServerError`. `settings` is its TOML file, which may let it listen elsewhere
-    than on 127.0.0.1. `variables` come on top of the environment.
+    Its start raises `ServerError`. `settings` is its TOML file, which may name another address than
+    127.0.0.1. `variables` are added to the environment.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class GatewayProcess:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.url = ""
-        """Where it listens, once it does."""
+        """The URL at which it listens, once it does."""
         self._port = port
         self._ports, self._log, self._settings = ports, log, settings
         self._drain_s, self._variables = drain_s, dict(variables or {})
@@ -57,8 +57,8 @@ class GatewayProcess:
         return self._process.pid
 
     def check(self) -> None:
-        """Raises `ServerError` with what is wrong in the settings file, before Triton's start takes
-        its time."""
+        """Raises `ServerError` with what is wrong in the settings file; call it before Triton's
+        start, which takes long."""
         if self._settings is None:
             return
         command = (sys.executable, "-m", "gateway", "check", "--config", str(self._settings))
@@ -95,7 +95,7 @@ class GatewayProcess:
                     self._process = self._started()
 
     def command(self) -> tuple[str, ...]:
-        """What is run."""
+        """The command that is run."""
         at = self._ports.asked_at
         return (
             *(sys.executable, "-m", "gateway", "serve", "--port", str(self._port)),
@@ -112,7 +112,7 @@ class GatewayProcess:
                 stderr=log,
                 cwd=ROOT,
                 env=self._environment(),
-                start_new_session=True,  # Ctrl-C is for us, and we end it in order
+                start_new_session=True,  # only this process gets Ctrl-C, and ends it in order
                 preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no locks
             )
 
@@ -136,7 +136,7 @@ class GatewayProcess:
                 time.sleep(0.05)
 
     def _end(self) -> None:
-        """Let it answer what is in flight."""
+        """End it after it has answered what is in flight."""
         process = self._process
         assert process is not None
         process.terminate()

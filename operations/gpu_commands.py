@@ -1,4 +1,4 @@
-"""The command lines that serve a GPU SKU: data, run by operations/gpu_server.py.
+"""The command lines that serve a GPU SKU, as data; operations/gpu_server.py runs them.
 
 Nothing here has run on a GPU or in NVIDIA's container. It follows these sources:
 NVIDIA/TensorRT-LLM triton_backend/scripts/launch_triton_server.py 0a2e2c1f and
@@ -23,18 +23,18 @@ from operations.triton_process import EXIT_TIMEOUT_S, server_options
 
 SERVER = "/opt/tritonserver/bin/tritonserver"
 PYTHON = "/opt/venv-tritonserver/bin/python3"
-"""In NVIDIA's container."""
+"""Python in NVIDIA's container."""
 
 SHARED_MEMORY = "2g"
-"""A limit, not taken before it is used. Docker's 64 MiB are 1 MiB for each Python model to begin
-with and little to grow (python_backend README); NVIDIA's line for 4 GPUs says 2g (archived README),
-for one 1g (server docs/getting_started/llm.md)."""
+"""Docker's --shm-size, a limit: memory is only taken when it is used. Each Python model needs 1 MiB
+at first and more later (python_backend README); Docker's default is 64 MiB. NVIDIA uses 2g for 4
+GPUs (archived README) and 1g for one (server docs/getting_started/llm.md)."""
 
 COLLECTIONS = Path("build", "collections")
-"""Where pipeline.toml has the collections."""
+"""Folder of collections in pipeline.toml."""
 
 STOP_MARGIN_S = 15.0
-"""Docker kills a container that takes so much longer than its drain."""
+"""Time beyond its drain after which Docker kills a container."""
 
 ALL_GPUS = "all"
 _MIG = "MIG-"
@@ -42,9 +42,9 @@ _MIG = "MIG-"
 
 @dataclass(frozen=True)
 class ServedLlm:
-    """What a command line must know of a SKU's LLM, as its manifest says.
+    """What a command line needs of a SKU's LLM, from its manifest.
 
-    `gpus` is tp × pp; `container` a tag of nvcr.io/nvidia/tritonserver; `folder` the engine's.
+    `gpus` is tp × pp; `container` a tag of nvcr.io/nvidia/tritonserver; `folder` the engine folder.
     """
 
     sku: str
@@ -79,11 +79,11 @@ def tritonserver_command(launch: Launch) -> tuple[str, ...]:
 
 
 def _llm_api(launch: Launch) -> tuple[str, ...]:
-    """A rank of MPI for each GPU; the first runs the server, the others wait for its model.
+    """An MPI rank for each GPU; the first runs the server, the others wait for its model.
 
-    One GPU too: plain tritonserver fails with MPI_ERR_SPAWN in 26.07 (the tutorial's guide, tp 1),
-    though TensorRT-LLM's own test of one GPU has it. The launcher serves as many GPUs as it has
-    ranks (mgmn_leader_node.py), which is why more need mpirun, as in TensorRT-LLM's test of four.
+    One GPU needs this too: plain tritonserver fails with MPI_ERR_SPAWN in 26.07 (the tutorial's
+    guide, tp 1), although TensorRT-LLM's own test of one GPU uses it. The launcher serves as many
+    GPUs as it has ranks (mgmn_leader_node.py), so more need mpirun, as in TensorRT-LLM's test of 4.
     """
     command = ("trtllm-llmapi-launch", *_server(launch))
     if bad := [word for word in command if len(word.split()) != 1]:
@@ -95,7 +95,7 @@ def _llm_api(launch: Launch) -> tuple[str, ...]:
 
 
 def _leader(launch: Launch) -> tuple[str, ...]:
-    """A tritonserver for each GPU. All but the first load the engine alone and never listen."""
+    """A tritonserver for each GPU. All but the first load only the engine and never listen."""
     words = [*_mpirun(1), *_server(launch)]
     for rank in range(1, launch.llm.gpus):
         words += [":", "-n", "1", *_server(launch, rank)]
@@ -107,7 +107,7 @@ def _mpirun(ranks: int) -> tuple[str, ...]:
 
 
 def _server(launch: Launch, rank: int = 0) -> tuple[str, ...]:
-    """The prefix keeps the Python models of two ranks apart in /dev/shm."""
+    """The command of one rank; its prefix separates its Python models in /dev/shm from others'."""
     return (
         SERVER,
         *(f"--model-repository={folder}" for folder in _repositories(launch)),
@@ -135,7 +135,7 @@ def image(llm: ServedLlm) -> str:
 
 
 def image_command(llm: ServedLlm) -> tuple[str, ...]:
-    """Makes the image; a matter of seconds when nothing has changed."""
+    """Makes the image; takes seconds if nothing has changed."""
     return (
         *("docker", "build", f"--build-arg=TAG={llm.container}", f"--tag={image(llm)}"),
         f"--file={ROOT / 'builders' / 'docker' / f'{llm.flavour}.Dockerfile'}",
@@ -148,11 +148,11 @@ def docker_command(
 ) -> tuple[str, ...]:
     """Runs the image on this machine: `operations serve` in it checks, starts and supervises.
 
-    Folders are seen inside under their own paths, which an engine's configuration names; `engines`
-    can be written, because ONNX Runtime's TensorRT provider keeps its plans there, and so can the
-    folder of collections, where the environment names no database. --init passes
-    signals on and reaps what MPI leaves behind. The server listens on all addresses
-    inside; outside, its ports are on the address asked for. The gateway runs outside.
+    Folders have the same paths inside, because an engine's configuration names them. `engines` is
+    writable, because ONNX Runtime's TensorRT provider keeps its plans there, and so is the folder
+    of collections, if the environment names no database. --init passes signals on and reaps
+    processes that MPI leaves. The server listens on all addresses inside; outside, its ports are on
+    the address asked for. The gateway runs outside.
     """
     address, ports = launch.ports.address, launch.ports.by_name() | {"health": launch.health_port}
     serve = (PYTHON, "-m", "operations", "serve")
@@ -174,15 +174,15 @@ def docker_command(
 
 
 def _gpus_option(gpus: Sequence[str]) -> str:
-    """The quotes are part of it: Docker reads comma-separated values."""
+    """Docker's option for GPUs; quotes are part of it, because Docker reads it as CSV."""
     return ALL_GPUS if tuple(gpus) == (ALL_GPUS,) else f'"device={",".join(gpus)}"'
 
 
 def chosen_gpus(llm: ServedLlm, text: str | None) -> tuple[str, ...]:
-    """`text`: "all", or indexes or UUIDs by comma; None: the first tp × pp. Raises `BuildError`.
+    """The GPUs in `text`: "all", or indexes or UUIDs, separated by commas; None: the first tp × pp.
 
-    Slices of MIG have neither CUDA IPC nor NVLink (RAPIDS' MIG page), and before driver R570 a
-    process sees one of them (MIG user guide): no source has TensorRT-LLM on more than one.
+    Raises `BuildError`, also for more than one MIG slice: slices have neither CUDA IPC nor NVLink
+    (RAPIDS' MIG page), and before driver R570 a process sees only one (MIG user guide).
     """
     if text == ALL_GPUS:
         return (ALL_GPUS,)

@@ -1,6 +1,6 @@
-"""What keeps a GPU machine from serving, in one sentence a fault, before tritonserver is started.
+"""What keeps a GPU machine from serving, a sentence for each fault, before tritonserver is started.
 
-Where upstream has an error of its own for a fault it is quoted, so that a search for it finds the
+If NVIDIA's software has its own error for a fault, it is quoted, so that a search for it finds the
 reason. Sources: TensorRT-LLM issues 222, 1992, 10450; tensorrtllm_backend issues 303, 424, 562,
 568; server issue 2674 and docs/getting_started/llm.md.
 """
@@ -40,10 +40,11 @@ CONTAINER_PYTHON, CONTAINER_SERVER = Path(PYTHON), Path(SERVER)
 REGISTRY = "nvcr.io/nvidia/tritonserver"
 
 SHARED_MEMORY_MIB = {1: 256, 2: 1024}
-"""For one GPU and for several: Docker gives 64 MiB, NVIDIA's containers ask for 1 GiB."""
+"""Shared memory needed with one GPU and with several: Docker gives 64 MiB by default, NVIDIA's
+containers ask for 1 GiB."""
 
 _BROKEN_OPENAI = (1, 107, 3)
-"""The 26.07 container has this version; its LLM API imports what the version lacks."""
+"""Version of the package openai in the 26.07 container, whose LLM API imports names it lacks."""
 
 _PROBE = f"""{VERSION}
 print(json.dumps({{name: version(name) for name in ("tensorrt_llm", "tensorrt", "openai")}}))
@@ -54,19 +55,19 @@ _WEIGHTS = {
     "tensorrt-llm": ("**/*.safetensors",),
     "tensorrtllm-backend": ("*.engine",),
 }
-"""Files that are loaded into the GPUs' memory, by what runs the engine."""
+"""Files that are loaded into the GPUs' memory, by the manifest's `engine`."""
 
 
 @dataclass(frozen=True)
 class GpuServing:
-    """Where a GPU machine serves from: its tritonserver, and versions of the packages beside it."""
+    """What a GPU machine serves with: its tritonserver, and versions of the packages beside it."""
 
     tritonserver: Path | None
     versions: Mapping[str, str]
 
 
 def serving_environment() -> GpuServing:
-    """What NVIDIA's container has, or else what is on PATH."""
+    """The serving environment of NVIDIA's container, or else the one on PATH."""
     server = CONTAINER_SERVER if CONTAINER_SERVER.is_file() else shutil.which("tritonserver")
     python = CONTAINER_PYTHON if CONTAINER_PYTHON.is_file() else shutil.which("python3")
     versions = json.loads(subprocess.check_output([str(python), "-c", _PROBE], text=True))
@@ -80,7 +81,7 @@ def gpu_faults(
     repository: Path = REPOSITORY,
     ask: Callable[[], Devices] = this_machine,
 ) -> Iterator[str]:
-    """Everything that would keep a server with this SKU's engines from serving here."""
+    """All faults that would keep a server with this SKU's engines from serving here."""
     engines = _engines(sku, repository)
     gpus = max([1, *(_gpus(manifest) for _, manifest in engines.values())])
     yield from _device_faults(sku, engines, gpus, ask)
@@ -152,7 +153,7 @@ def _shared_memory_faults(gpus: int) -> Iterator[str]:
 
 
 def _version_faults(model: str, manifest: Manifest, serving: GpuServing) -> Iterator[str]:
-    """Plans and config.json of an engine are read by the version that wrote them, and no other."""
+    """Faults of versions: only the version that wrote an engine's plan and config can read them."""
     upstream = {
         "tensorrt_llm": "[json.exception.type_error.302] type must be array, but is number",
         "tensorrt": "The engine plan file is not compatible with this version of TensorRT",
@@ -191,7 +192,7 @@ def _engine_device_faults(
     model: str, manifest: Manifest, sku: Sku, devices: Devices
 ) -> Iterator[str]:
     if manifest.engine != "tensorrtllm-backend":
-        return  # ONNX models and checkpoints for the LLM API are made for a GPU when they load
+        return  # ONNX models and the LLM API's checkpoints are compiled for a GPU when they load
     built = manifest.compute_capability
     for found in sorted({device.compute_capability for device in devices} - {built}):
         if built:
@@ -205,7 +206,7 @@ def _engine_device_faults(
 
 
 def _memory_faults(engines: Engines, sku: Sku, devices: Devices) -> Iterator[str]:
-    """A model of n GPUs is on the first n; all encoders are on the first."""
+    """Faults of memory. A model of n GPUs is on the first n; all encoders are on the first."""
     for number, device in enumerate(devices):
         here = {m: engine for m, engine in engines.items() if number < _gpus(engine[1])}
         needs = {m: memory_gib(folder, manifest, sku) for m, (folder, manifest) in here.items()}
@@ -224,9 +225,8 @@ def _told(parts: Mapping[str, float]) -> str:
 
 
 def memory_gib(folder: Path, manifest: Manifest, sku: Sku) -> dict[str, float]:
-    """GiB of one GPU that an engine takes, by what for; its KV cache holds one longest request.
-
-    TensorRT-LLM takes more where there is more, but less than this can't serve what was planned.
+    """GiB of one GPU that an engine needs at least, by purpose, with a KV cache for one longest
+    request. TensorRT-LLM takes more if there is more; with less the plan can't be served.
     """
     patterns = _WEIGHTS.get(manifest.engine, ())
     weights = sum(file.stat().st_size for pattern in patterns for file in folder.glob(pattern))

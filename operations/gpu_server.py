@@ -1,4 +1,4 @@
-"""`serve` of a GPU SKU: in NVIDIA's container the supervised server, elsewhere the container.
+"""`serve` for a GPU SKU: runs the supervised server in NVIDIA's container, elsewhere the container.
 
 Nothing here has run on a GPU or in NVIDIA's container.
 """
@@ -32,7 +32,7 @@ from operations.supervisor.settings import SupervisorSettings
 from operations.triton_process import StartCommand, TritonProcess, trace_options
 
 _FLAVOURS: dict[str, Flavour] = {"tensorrt-llm": "llm-api", "tensorrtllm-backend": "engine"}
-"""By what the manifest says can run the engine."""
+"""Flavours by the manifest's `engine`."""
 
 PACKAGES = (
     "jinja2",
@@ -81,7 +81,7 @@ def serve(
 
 
 class GpuServer(TritonProcess):
-    """tritonserver as a GPU SKU's LLM needs it, perhaps below mpirun; its log goes where ours goes.
+    """tritonserver for a GPU SKU's LLM, maybe started by mpirun; it logs to this process's output.
 
     Its start raises `PreflightError`.
     """
@@ -91,7 +91,7 @@ class GpuServer(TritonProcess):
         self._sku, self._launch, self._variables = sku, launch, dict(variables)
 
     def command(self, shown: bool = False) -> tuple[str, ...]:
-        """What is run; without the key if it is to be `shown`."""
+        """The command that is run; without the admin key if it is to be `shown`."""
         options, _ = trace_options(self._launch.traces)
         launch = replace(
             self._launch,
@@ -146,7 +146,8 @@ def _not_for_gpus(sku: Sku, manifest: Manifest) -> str:
 
 
 def _check_engine_model(llm: ServedLlm) -> None:
-    """The backend reports a wrong path as another error."""
+    """Raises `BuildError` for a wrong path of the engine, which the backend reports as another
+    error."""
     repository = llm.folder / BACKEND_REPOSITORY
     config = repository / BACKEND_MODEL / "config.pbtxt"
     if not config.is_file():
@@ -162,7 +163,7 @@ def _check_engine_model(llm: ServedLlm) -> None:
 def _serve_outside(
     launch: Launch, run: tuple[str, ...], gateway: GatewayProcess | None, print_only: bool
 ) -> int:
-    """The container, and beside it on this machine the gateway."""
+    """Run the container, and the gateway beside it on this machine."""
     build = gpu_commands.image_command(launch.llm)
     commands = [build, run, *([gateway.command()] if gateway else [])]
     lines = "\n".join(map(shlex.join, commands))
@@ -182,9 +183,9 @@ def _serve_outside(
 
 
 def _run_container(run: tuple[str, ...], gateway: GatewayProcess | None) -> int:
-    """Its exit status. The gateway ends first: it answers what is in flight."""
+    """Run the container; returns its exit status. The gateway ends first, after its requests."""
     with ended_by_sigterm():
-        container = subprocess.Popen(run, start_new_session=True)  # Ctrl-C is for us
+        container = subprocess.Popen(run, start_new_session=True)  # only this process gets Ctrl-C
         try:
             with gateway or contextlib.nullcontext():
                 if gateway:
@@ -198,13 +199,14 @@ def _run_container(run: tuple[str, ...], gateway: GatewayProcess | None) -> int:
 
 
 def _ended(container: "subprocess.Popen[bytes]") -> int:
-    """`docker run` hands the signal on, and the server inside drains."""
+    """End the container: `docker run` passes the signal on, and the server inside drains."""
     container.terminate()
     return container.wait()
 
 
 def _image_faults(launch: Launch) -> Iterator[str]:
-    """Asked outside the repository, whose folders would be found as packages."""
+    """Faults of packages in the image; checked in another folder than the repository, whose folders
+    would be found as packages."""
     python = CONTAINER_PYTHON if CONTAINER_PYTHON.is_file() else "python3"
     answer = subprocess.check_output([python, "-c", _PROBE, *PACKAGES], text=True, cwd="/")
     if answer.strip():

@@ -1,7 +1,7 @@
 """The processes of a tritonserver's Python models.
 
-Each instance of a Python model is a `triton_python_backend_stub` that the server started. A killed
-one stays behind as a zombie without a command line; the server neither notices nor starts another.
+Each instance of a Python model is a `triton_python_backend_stub` that the server started. If it is
+killed, it stays as a zombie without a command line; the server neither notices nor starts another.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ _DEAD = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
 
 
 class State(StrEnum):
-    """What a process is up to; STOPPED is by SIGSTOP, not by a debugger."""
+    """The state of a process; STOPPED means by SIGSTOP, not by a debugger."""
 
     ALIVE = "alive"
     STOPPED = "stopped"
@@ -28,8 +28,8 @@ class State(StrEnum):
 class Instance(NamedTuple):
     """One process of a model.
 
-    `name` is Triton's own for it (llm_0_0), `region` its file in /dev/shm, which stays when it is
-    killed.
+    `name` is Triton's name of the instance (llm_0_0), `region` its file in /dev/shm, which stays
+    when it is killed.
     """
 
     model: str
@@ -39,7 +39,7 @@ class Instance(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A server's model processes; of a dead one the model is not known."""
+    """A server's model processes; the model of a dead one is not known."""
 
     living: tuple[Instance, ...]
     dead: frozenset[int] = frozenset()
@@ -52,8 +52,8 @@ def find(server_pid: int) -> Found:
     with contextlib.suppress(psutil.NoSuchProcess):
         descendants = psutil.Process(server_pid).children(recursive=True)
     for process in descendants:
-        with contextlib.suppress(psutil.NoSuchProcess):  # ZombieProcess is one
-            if not process.name().startswith(STUB[:15]):  # what Linux keeps of it
+        with contextlib.suppress(psutil.NoSuchProcess):  # includes ZombieProcess
+            if not process.name().startswith(STUB[:15]):  # Linux keeps 15 characters
                 continue
             if process.status() in _DEAD:
                 dead.add(process.pid)
@@ -72,7 +72,7 @@ def state(pid: int) -> State:
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time that a process has had; 0 where it is gone."""
+    """CPU time of a process so far; 0 if it is gone."""
     with contextlib.suppress(psutil.Error):
         times = psutil.Process(pid).cpu_times()
         return times.user + times.system
@@ -82,7 +82,7 @@ def cpu_s(pid: int) -> float:
 def open_files(pid: int) -> tuple[int, int]:
     """How many files and connections a process has open, and may have.
 
-    None open where it is gone, or not ours to look at.
+    The first is 0 if the process is gone, or this account may not read it.
     """
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
@@ -91,7 +91,7 @@ def open_files(pid: int) -> tuple[int, int]:
 
 
 def kill(instance: Instance) -> None:
-    """SIGKILL, if the process still is what it was; frees its shared memory by name."""
+    """Send SIGKILL, if the process is still that instance; removes its file of shared memory."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(instance.pid)
         if _instance(process) == instance:
@@ -100,7 +100,7 @@ def kill(instance: Instance) -> None:
 
 
 def _instance(process: psutil.Process) -> Instance | None:
-    """None for one that is between fork and exec."""
+    """The instance of a process; None between its fork and exec."""
     words = process.cmdline()
     if len(words) < 9 or not words[0].endswith(STUB):
         return None

@@ -1,4 +1,4 @@
-"""Where a server listens."""
+"""Addresses and ports at which servers listen."""
 
 import errno
 import os
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 LOOPBACK = "127.0.0.1"
 EVERY_ADDRESS = "0.0.0.0"
 HEALTH_PORT = 8003
-"""For the supervisor's /livez, /readyz and /metrics, beside Triton's 8000 to 8002."""
+"""Port of the supervisor's /livez, /readyz and /metrics; Triton's are 8000 to 8002."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where tritonserver listens; `address` is IPv4, 0.0.0.0 for every one that the machine has."""
+    """Where tritonserver listens; `address` is IPv4, 0.0.0.0 for all addresses of the machine."""
 
     http: int = 8000
     grpc: int = 8001
@@ -23,7 +23,7 @@ class Ports:
 
     @property
     def asked_at(self) -> str:
-        """Address for clients on this machine."""
+        """The address that clients on this machine use."""
         return LOOPBACK if self.address == EVERY_ADDRESS else self.address
 
     def by_name(self) -> dict[str, int]:
@@ -32,7 +32,7 @@ class Ports:
 
 
 def without_proxy(address: str) -> dict[str, str]:
-    """Variables for programs that talk to this machine: a proxy would ask itself (gRPC, curl)."""
+    """Variables for programs (gRPC, curl) that call this machine: a proxy would call itself."""
     direct = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "localhost", address]
     return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, direct)))
 
@@ -49,7 +49,7 @@ def free_ports(address: str = LOOPBACK) -> Ports:
 
 
 def equal_ports(numbers: Mapping[str, int]) -> Iterator[str]:
-    """Ports that are given for two of them."""
+    """A sentence for each port that is given twice."""
     names: dict[int, str] = {}
     for name, port in numbers.items():
         if port in names:
@@ -61,7 +61,7 @@ def equal_ports(numbers: Mapping[str, int]) -> Iterator[str]:
 
 
 def port_faults(numbers: Mapping[str, int], address: str = LOOPBACK) -> Iterator[str]:
-    """Ports that are equal or taken, or an address that is not this machine's."""
+    """A sentence for each port that is given twice or taken, or for another machine's address."""
     yield from equal_ports(numbers)
     for name, port in numbers.items():
         with socket.socket() as probe:

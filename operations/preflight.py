@@ -1,4 +1,4 @@
-"""What a machine lacks, in one sentence a fault, before anything is started that could hang.
+"""What a machine lacks, a sentence for each fault, before anything is started that could hang.
 
 Triton's messages for the same faults are missing or late: without libpython the server waits for
 ever, a taken port is noticed after all models are loaded (measured on Triton 2.51).
@@ -23,15 +23,15 @@ from operations.shared_memory import FOLDER as SHARED_MEMORY
 
 PYTHON_VERSIONS = ("3.11", "3.12")
 WORK_FOLDER = ROOT / "build"
-"""Where the log is by default."""
+"""The default folder of the log."""
 MIN_DISK_MIB = 64
-"""For the log."""
+"""Least free disk space, for the log."""
 MIN_SHARED_MEMORY_MIB = 256
 
 
 @dataclass(frozen=True)
 class ServingEnvironment:
-    """What the serving environment's own Python says of itself."""
+    """What the serving environment's own Python reports about itself."""
 
     python: Path
     version: str
@@ -54,7 +54,7 @@ def version(name):
     except metadata.PackageNotFoundError:
         return ""
 """
-"""A function for programs that another Python runs: a package's version, empty without it."""
+"""Source of a function for programs that another Python runs: a package's version, or empty."""
 
 _PROBE = f"""{VERSION}
 import importlib.util, sys, sysconfig, pathlib
@@ -68,21 +68,21 @@ print(json.dumps({{
 """
 
 _STUB_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-"""The stub's Python takes no other: of a path it may read no letters outside ASCII."""
+"""The locale of the stub's Python, in which it can't read paths with characters outside ASCII."""
 
 
 class PreflightError(Exception):
-    """Why the server would not come up; one sentence a line."""
+    """Why the server would not start; one sentence per line."""
 
 
 def require_none(faults: Iterable[str]) -> None:
-    """Raises `PreflightError` with all faults, where there are any."""
+    """Raises `PreflightError` with all faults, if there are any."""
     if found := "\n".join(faults):
         raise PreflightError(found)
 
 
 def probe(environment: Path) -> ServingEnvironment:
-    """Ask the environment's Python; raises `PreflightError` when it can't serve at all."""
+    """Ask the environment's Python; raises `PreflightError` if it can't serve at all."""
     python = environment / "bin" / "python3"
     if not python.is_file():
         raise PreflightError(f"no serving environment in {environment}: run 'make setup'")
@@ -116,7 +116,7 @@ def faults(
     repository: Path = REPOSITORY,
     folder: Path = WORK_FOLDER,
 ) -> Iterator[str]:
-    """Everything that would keep the server from serving; `folder` is for its log."""
+    """All faults that would keep the server from serving; `folder` is for its log."""
     yield from _folder_faults(folder)
     yield from _library_faults(environment)
     yield from _numpy_faults(environment)
@@ -128,7 +128,7 @@ def _library_faults(environment: ServingEnvironment) -> Iterator[str]:
     if not environment.stub.is_file():
         yield f"no stub for Python {environment.version} in {environment.triton}: run 'make setup'"
         return
-    if not os.access(environment.stub, os.R_OK):  # a Triton that used it itself took that away
+    if not os.access(environment.stub, os.R_OK):  # a Triton that started it has removed the right
         yield f"{environment.stub}: user id {os.geteuid()} can't read it; its owner: chmod 755 it"
         return
     search = f"{environment.library_folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"
@@ -162,7 +162,7 @@ def with_system_folders() -> str:
 
 
 def _folder_faults(work_folder: Path) -> Iterator[str]:
-    """The two folders that are written to."""
+    """Faults of the two folders that are written to."""
     for folder, need_mib, unit, hint in (
         (work_folder, MIN_DISK_MIB, "disk", "name another with --work-folder"),
         (SHARED_MEMORY, MIN_SHARED_MEMORY_MIB, "shared memory", "models share tensors there"),
@@ -174,7 +174,7 @@ def _folder_faults(work_folder: Path) -> Iterator[str]:
 
 
 def _unusable(folder: Path) -> str:
-    """The reason, found by trying; empty where all is well. Makes the work folder."""
+    """Why a folder can't be used, found by writing to it; empty if it can. Makes the folder."""
     is_work = folder != SHARED_MEMORY
     try:
         if is_work:
@@ -188,7 +188,7 @@ def _unusable(folder: Path) -> str:
 
 
 def engine_faults(sku: Sku, repository: Path) -> Iterator[str]:
-    """Engines that are missing, damaged, of another SKU, or whose tokenizer has changed."""
+    """Faults of engines: missing, damaged, of another SKU, or with a changed tokenizer."""
     links = list(engine_links(repository))
     if len(links) > 1 and not any(link.exists() for link in links):
         yield (

@@ -1,4 +1,4 @@
-"""A supervised server in the foreground, until it is interrupted or a command beside it ends."""
+"""Runs a supervised server in the foreground, until it is interrupted or the command `run` ends."""
 
 import contextlib
 import os
@@ -21,14 +21,14 @@ from operations.triton_process import TritonProcess
 
 @contextlib.contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM and a terminal that closes (SIGHUP) are like Ctrl-C inside, so that nothing started
-    there is orphaned."""
+    """Inside, SIGTERM and a closed terminal (SIGHUP) act like Ctrl-C, so that nothing that was
+    started there stays behind."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    if before[signal.SIGHUP] is signal.SIG_IGN:  # `nohup` has started us
+    if before[signal.SIGHUP] is signal.SIG_IGN:  # `nohup` has started this process
         del before[signal.SIGHUP]
     for number in before:
         signal.signal(number, interrupt)
@@ -46,7 +46,7 @@ def serve_supervised(
     run: str = "",
     gateway: GatewayProcess | None = None,
 ) -> int:
-    """0 when all requests were answered before the end, and `run` ended with 0.
+    """Serve; returns 0 if all requests were answered before the end, and `run` ended with 0.
 
     The shell command `run` finds the server by TRITON_RAG_URL and TRITON_RAG_HTTP_URL, and the
     gateway by TRITON_RAG_GATEWAY_URL.
@@ -57,9 +57,9 @@ def serve_supervised(
     with ended_by_sigterm(), waiting:
         waiting.enter_context(Console(stderr=True).status("starting tritonserver …"))
         with supervisor as running:
-            beside = contextlib.ExitStack()  # what ends before the server does
+            beside = contextlib.ExitStack()  # these end before the server
             status = 0
-            try:  # a signal from here on is an ordinary end
+            try:  # from here on, a signal is an ordinary end
                 if gateway:
                     beside.enter_context(gateway)
                 waiting.close()

@@ -1,6 +1,6 @@
-"""What this machine lacks for setting up, in one sentence a fault; standard library only.
+"""What this machine lacks for the set-up, a sentence for each fault; standard library only.
 
-Run by any Python before an environment exists: `python3 -m operations.setup_check`.
+Any Python can run it before an environment exists: `python3 -m operations.setup_check`.
 """
 
 import ctypes.util
@@ -14,11 +14,11 @@ import tempfile
 from pathlib import Path
 
 DISK_GIB = {".venv/.ready": 2.7, ".venv-serve/.ready": 1.2, "build/engines": 0.6}
-"""What the steps of the set-up write, by the file or folder that a finished step leaves."""
+"""Disk space that steps of the set-up need, by the file or folder that a finished step leaves."""
 
 
 def faults(folder: Path) -> "list[str]":
-    """Everything that would stop `make setup` halfway or hang the server later."""
+    """All faults that would stop `make setup` halfway, or make the server hang later."""
     found = []
     version = sys.version_info[:2]
     package = f"{version[0]}.{version[1]}"

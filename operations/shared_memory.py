@@ -1,9 +1,9 @@
-"""A server's files in /dev/shm, where it shares tensors with its models: freed when it is gone.
+"""Frees a server's files in /dev/shm, by which it shares tensors with its models, after its end.
 
-Triton removes them only when all went well, and a supervisor that was killed removes nothing. So
-the processes of a server inherit a locked file that lies beside them; the kernel unlocks it when
-the last of them has ended, and the next start frees what nobody holds. Process ids would not do:
-containers can share /dev/shm, and each counts its own.
+Triton removes them only after a regular end, and a killed supervisor removes nothing. So the
+processes of a server inherit a locked file beside them; the kernel unlocks it when the last process
+has ended, and the next start frees the files of unlocked ones. Process ids would not work:
+containers can share /dev/shm, and each has ids of its own.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _LOCK = "lock"
 
 
 class SharedMemory:
-    """The files of one server: their names begin with `prefix`, and no other server's do."""
+    """The files of one server: only their names begin with `prefix`."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self.prefix = f"rag{secrets.token_hex(6)}_"
@@ -27,13 +27,13 @@ class SharedMemory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:
-        """A descriptor for the server: while a process has it, the files are not abandoned.
+        """A file descriptor for the server: while a process has it, the files are in use.
 
-        Frees what other servers left before.
+        Frees files of other servers that have ended.
         """
         free_abandoned(self._folder)
         lock = self._folder / f"{self.prefix}{_LOCK}"
-        unlocked = self._folder / f".{lock.name}"  # or another start could lock it before we do
+        unlocked = self._folder / f".{lock.name}"  # otherwise another start could lock it first
         descriptor = os.open(unlocked, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -49,14 +49,14 @@ class SharedMemory:
         return found
 
     def free(self) -> None:
-        """Remove them; the server has ended."""
+        """Remove the files of this server, which has ended."""
         _remove(self._folder, self.prefix)
 
 
 def free_abandoned(folder: Path = FOLDER) -> None:
-    """Remove the files of servers that ended without doing it."""
+    """Remove the files of servers that ended without removing them."""
     for lock in folder.glob(f"rag*_{_LOCK}"):
-        with contextlib.suppress(OSError):  # held, another user's, or gone by now
+        with contextlib.suppress(OSError):  # locked, another user's, or gone by now
             descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Notice(StrEnum):
-    """A state, in the words of the protocol."""
+    """A state, as the protocol writes it."""
 
     READY = "READY=1"
     STOPPING = "STOPPING=1"
@@ -15,7 +15,7 @@ class Notice(StrEnum):
 
 
 def notify(state: Notice) -> None:
-    """A datagram to $NOTIFY_SOCKET; nothing without a reader."""
+    """Send a datagram to $NOTIFY_SOCKET; does nothing if nobody reads it."""
     if not (path := os.environ.get("NOTIFY_SOCKET")):
         return
     address = "\0" + path[1:] if path.startswith("@") else path

@@ -19,7 +19,7 @@ _PENDING = "nv_inference_pending_request_count"
 
 
 class NoAnswer(Exception):
-    """The server did not answer in time, or not at all; `is_late` tells which."""
+    """The server did not answer in time (`is_late`), or not at all."""
 
     def __init__(self, reason: str, is_late: bool = False) -> None:
         super().__init__(reason)
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
     @property
     def error(self) -> str:
-        """What Triton says is wrong; empty for a success."""
+        """Triton's error message; empty for a success."""
         if self.status < 400:
             return ""
         try:
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a queue is full, or a store behind the model is down: the model is alive."""
+        """Whether a queue is full, or a store that the model needs is down: the model is alive."""
         return self.status == BUSY or self.error.endswith((OVERLOADED, DOWN))
 
 
@@ -57,7 +57,7 @@ class TritonApi:
         self._headers = {"Connection": "close", HTTP_HEADER: admin_key}
 
     def is_ready(self) -> bool:
-        """Whether every model that it should load is loaded."""
+        """Whether every model that the server should load is loaded."""
         return self.call("GET", "/v2/health/ready").status == 200
 
     def unloaded_models(self) -> frozenset[str]:
@@ -67,25 +67,25 @@ class TritonApi:
         return frozenset(row["name"] for row in index) - loaded
 
     def reload(self, model: str, timeout_s: float) -> str:
-        """Load the model with new processes; empty when it worked, else Triton's reason.
+        """Load the model with new processes; returns Triton's reason if that fails, else empty.
 
-        A load with an unchanged configuration keeps the instances that there are, dead ones too
-        (Triton 2.51), so a parameter of it is changed.
+        With an unchanged configuration Triton (2.51) keeps the instances that there are, also dead
+        ones, so a parameter of the configuration is changed.
         """
         config = self._json("GET", f"/v2/models/{model}/config")
         body: dict[str, object] = {}
-        if "error" not in config:  # else it is not loaded: the file says what it should be
+        if "error" not in config:  # otherwise it is not loaded: its file has the configuration
             config.setdefault("parameters", {})["reloaded"] = {"string_value": str(time.time_ns())}
             body = {"parameters": {"config": json.dumps(config)}}
         return self.call("POST", f"/v2/repository/models/{model}/load", body, timeout_s).error
 
     def in_flight(self) -> float:
-        """Requests that wait for a model, that `llm` generates for, or an encoder has in slices."""
+        """Number of requests that wait for a model, run in `llm`, or are large in an encoder."""
         names = (_PENDING, RUNNING.name, WAITING.name, LARGE_REQUESTS.name)
         return sum(sample.value for sample in self.metrics() if sample.name in names)
 
     def metrics(self) -> list[Sample]:
-        """What the metrics page says now."""
+        """The samples of the metrics page."""
         page = self.call("GET", "/metrics", port=self.ports.metrics).body.decode()
         families = text_string_to_metric_families(page)
         return [sample for family in families for sample in family.samples]

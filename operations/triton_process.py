@@ -23,7 +23,7 @@ from operations.shared_memory import SharedMemory
 from operations.triton_api import NoAnswer, TritonApi
 
 DEFAULT_COLLECTOR = "http://127.0.0.1:4318"
-"""The port of OTLP over HTTP: `triton-traces collect`, Jaeger or another collector."""
+"""URL of a collector with OTLP over HTTP: `triton-traces collect`, Jaeger or another one."""
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 15
 EXIT_TIMEOUT_S = 10
@@ -35,24 +35,24 @@ KEEPALIVE = (
     "--grpc-keepalive-permit-without-calls=1",
     "--grpc-http2-max-pings-without-data=0",
 )
-"""A gRPC client that no longer answers loses its connection after 80 s; Triton's default is 2 h."""
+"""With these, a gRPC client that no longer answers is disconnected after 80 s instead of 2 h."""
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""numpy's matrix library else keeps a thread for each processor, which spins after each product: a
-search then costs half as much processor time again (docs/decisions/0069)."""
+"""Without it, numpy's matrix library keeps a thread for each CPU, which spins after each product: a
+search then takes 1.5 times as much CPU time (docs/decisions/0069)."""
 MARK = "TRITON_RAG_SERVER"
-"""Environment variable that every process of a server inherits, with a value of its own."""
+"""Environment variable that all processes of a server inherit; each server has another value."""
 
 _PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ \d+ \S+\] ")
 _ERROR = re.compile(r"^[EF]\d{4} |^error: |^bash: |[a-z]Error: |Permission denied|No such file")
 
 
 class ServerError(Exception):
-    """The server did not come up; the message begins with its last error and ends with its log."""
+    """The server did not start; the message begins with its last error and ends with its log."""
 
 
 @dataclass(frozen=True)
 class StartCommand:
-    """What is run, and the environment variables that it gets on top of ours."""
+    """The command to run, and environment variables in addition to this process's."""
 
     words: Sequence[str]
     variables: Mapping[str, str]
@@ -68,7 +68,8 @@ def server_options(
     models: str = "*",
     options: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Options of every tritonserver of ours. The supervisor loads models: explicit control."""
+    """Options of every tritonserver here. Model control is explicit, because the supervisor loads
+    models."""
     names = ports.by_name().items()
     return (
         f"--model-config-name={config_name}",
@@ -80,7 +81,7 @@ def server_options(
         *(restrictions(admin_key) if ports.address != LOOPBACK else ()),
         *KEEPALIVE,
         *options,
-        # Else the header of a plain client does not reach our models (docs/traces.md).
+        # Otherwise the header of a plain client does not reach the models (docs/traces.md).
         "--http-header-forward-pattern=(?i)^traceparent$",
         "--grpc-header-forward-pattern=(?i)^traceparent$",
         "--disable-auto-complete-config",
@@ -97,7 +98,7 @@ def trace_options(url: str) -> tuple[tuple[str, ...], dict[str, str]]:
         return (), {}
     settings = ("mode=opentelemetry", "rate=1", "level=TIMESTAMPS")
     options = (*settings, f"opentelemetry,url={url}/v1/traces")
-    # Somebody waits for them: sent after half a second, not after the usual five.
+    # A user may wait for the spans: they are sent after half a second, not after the usual five.
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_SCHEDULE_DELAY": "500"}
     return tuple(f"--trace-config={option}" for option in options), variables
 
@@ -105,15 +106,15 @@ def trace_options(url: str) -> tuple[tuple[str, ...], dict[str, str]]:
 class TritonProcess:
     """`with TritonProcess(…) as server:` serves until the block ends.
 
-    `prepare` checks the machine and says what to run; it may raise `PreflightError`. tritonserver
-    may be a descendant of that command (mpirun). `log` None leaves the output where ours goes.
+    `prepare` checks the machine and returns the command; it may raise `PreflightError`.
+    tritonserver may be a descendant of that command (mpirun). `log` None: this process's output.
     """
 
     def __init__(self, ports: Ports, log: Path | None, prepare: Callable[[], StartCommand]) -> None:
         self.ports, self.log, self.admin_key = ports, log, admin_key()
         self.api = TritonApi(ports, self.admin_key)
         self.exit_timeout_s = EXIT_TIMEOUT_S
-        """After SIGTERM tritonserver waits so long for its requests."""
+        """How long tritonserver waits for its requests after SIGTERM."""
         self.shared_memory = SharedMemory()
         self._prepare = prepare
         self._mark = secrets.token_hex(8)
@@ -122,7 +123,7 @@ class TritonProcess:
 
     @property
     def pid(self) -> int:
-        """Process id of tritonserver; of the command that starts it until that has done so."""
+        """Process id of tritonserver, or of the command that is starting it."""
         process = self._running
         with contextlib.suppress(psutil.Error):
             command = psutil.Process(process.pid)
@@ -161,7 +162,7 @@ class TritonProcess:
             raise
 
     def stop(self) -> int:
-        """End the server with its own patience; its exit status."""
+        """End the server within its own exit timeout; returns its exit status."""
         process = self._process
         if process is None:
             return 0
@@ -173,7 +174,7 @@ class TritonProcess:
         return process.returncode
 
     def wait(self) -> int:
-        """Until the server ends by itself; its exit status."""
+        """Wait until the server ends by itself; returns its exit status."""
         return self._running.wait()
 
     def status(self) -> int | None:
@@ -181,13 +182,13 @@ class TritonProcess:
         return self._running.poll()
 
     def terminate(self) -> None:
-        """SIGTERM to tritonserver alone: mpirun would kill it a second after passing that on."""
+        """Send SIGTERM to tritonserver only: mpirun would pass it on and kill it a second later."""
         if self._running.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL to every process of the server, and free its shared memory."""
+        """Send SIGKILL to every process of the server, and free its shared memory."""
         if (process := self._process) is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -209,7 +210,8 @@ class TritonProcess:
         return {**ONE_BLAS_THREAD, **os.environ, **proxy, **command.variables, MARK: self._mark}
 
     def _open_log(self, log: Path) -> IO[bytes]:
-        """Emptied at the first start; another one where a running server writes to it."""
+        """Open the log: it is emptied at the first start. If a running server writes to it, another
+        file is used."""
         file = log.open("ab")
         if self._was_started:
             return file
@@ -232,14 +234,14 @@ class TritonProcess:
             time.sleep(0.05)
 
     def _is_ready(self) -> bool:
-        """Triton opens the metrics port last, a moment after every model is ready."""
+        """Whether all is ready: Triton opens the metrics port last, just after every model."""
         try:
             return self.api.is_ready() and bool(self.api.metrics())
         except NoAnswer:
             return False
 
     def _tail(self) -> str:
-        """Its last error; then why models were not loaded, which the end may hide, and the end."""
+        """The log's last error, then why models were not loaded, then the end of the log."""
         if self.log is None:
             return "its log is above"
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -255,7 +257,7 @@ def last_error(log: Sequence[str]) -> str:
 
 
 def _prepare_process() -> None:
-    """Each client is an open file, and shells allow 1,024."""
+    """Raise the limit of open files: each client is one, and shells allow 1,024."""
     end_with_parent()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MAX_OPEN_FILES)), hard))

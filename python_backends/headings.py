@@ -1,4 +1,4 @@
-"""The headings above a passage, which name what it is about: it may not say so itself."""
+"""The headings above a passage: they name its subject, which the passage may not name itself."""
 
 import re
 from bisect import bisect_right
@@ -9,29 +9,29 @@ from python_backends.sentences import MARKED_HEADING, RULE, Span, is_heading, on
 
 _HAS_WORD = re.compile(r"\w")
 _LONGEST_PATH = 200
-"""Characters of headings before a passage, as `ingest` has it."""
+"""Most characters of headings before a passage, as in the client's `ingest`."""
 _LONGEST_TITLE = 100
-"""Characters. A longer first line is a paragraph."""
+"""Most characters of a title. A longer first line is a paragraph."""
 _DIRECTIVE = ".."
-"""How a line of reStructuredText begins that is not shown."""
+"""First characters of a line of reStructuredText that is not shown."""
 _UNMARKED = 9
 """The level of headings without a mark, below all that have one."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Where the headings of a text begin, the first one at 0, and each below those above it."""
+    """Where the headings of a text begin (from 0), and the path of each: those above it, and it."""
 
     starts: Sequence[int] = (0,)
     paths: Sequence[str] = ("",)
 
     def above(self, position: int) -> str:
-        """Title and headings that a character of the text stands below or in, in one line."""
+        """Title and headings above the character at `position`, in one line."""
         return self.paths[bisect_right(self.starts, position) - 1]
 
 
 def in_context(path: Iterable[str], passage: str) -> str:
-    """The passage below a line of its title and headings, whose words count as its own do."""
+    """The passage below a line with its title and headings, whose words count like its own."""
     return "\n".join(filter(None, [_one_path(path), passage]))
 
 
@@ -42,7 +42,8 @@ def _one_path(names: Iterable[str]) -> str:
 def outline(text: str, sentences: Iterable[Span]) -> Outline:
     """Title and headings of a text, which are found among its sentences.
 
-    The level of a heading is that of its mark: the number of `#`, or which kind of rule came first.
+    The level of a heading is the number of its `#`, or of the kind of rule below it: the kind that
+    comes first in the text is the highest.
     """
     top = _title(text)
     starts, paths = [0], [top]

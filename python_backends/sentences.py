@@ -1,9 +1,9 @@
 """Where the sentences of a text are, also in text that is wrapped at a width.
 
-In manuals a line break is mostly no end: a sentence goes on in the next line. A line was wrapped if
-the first word of the next one would hardly have fitted into it, and its paragraph ends with a full
-stop. Headings, items of lists, lines of notes and code are sentences of their own; a term belongs
-to the indented lines that explain it.
+In manuals a sentence mostly continues after a line break. A line was wrapped if the first word of
+the next one would hardly have fitted into it, and its paragraph ends with a full stop. Headings,
+items of lists, lines of notes and code are sentences of their own; a term belongs to the indented
+lines that explain it.
 """
 
 import re
@@ -19,7 +19,7 @@ from python_backends.settings_text import (
 )
 
 ENDS = ".!?؟۔।॥։።။។"
-"""What ends a sentence before a space, from Latin to Hindi and Khmer."""
+"""Characters that end a sentence before a space, in many scripts."""
 _SHORT = ("Dr Mr Mrs Ms Prof St Nr Tel ca ext vs " + r"e\.g i\.e z\.B").split()
 _MONTH = r"(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
 END = (
@@ -29,7 +29,7 @@ END = (
     + rf"[\"'”’)\]]*\s+(?![a-z]|(?<=\b\d\. ){_MONTH}|(?<=\b\d\d\. ){_MONTH})"
     + r"|(?<=[。！？])(?![”’」』）])|(?<=[。！？][”’」』）])"
 )
-"""A pattern: where a sentence ends, and not behind Dr. or in 24. April."""
+"""A pattern: where a sentence ends, but not after Dr. or in 24. April."""
 _END = re.compile(END)
 _NUMBER = r"\(?(?:\d{1,3}|[A-Za-z]|[ivx]{2,4})[.)]|\d+(?:\.\d+)+\.?"
 _TIME = r"\d{1,2}:\d\d(?::\d\d)?"
@@ -39,10 +39,10 @@ _MESSAGE = (
     rf"|\u200e?{_DATE},?[ T]+{_TIME}[^:\n]{{0,40}}(?: - |:\s)"
     rf"|\[?{_TIME}\]?\s+(?:[<*]|-!-|[^\s:][^:\n]{{0,40}}:\s)"
 )
-"""How a message begins in what chats and logs export: with its time, which a name may precede. The
-client, a package of its own, has the same."""
+"""How a message begins in an exported chat or log: with its time, maybe after a name. The client is
+a separate package and has the same pattern."""
 _ITEM = re.compile(rf"(?:[-*+•·#|>=~]+|\.\.|{_NUMBER})(?:\s|$)|{_MESSAGE}")
-"""How a line begins that is no continuation: items, messages, headings, quotes, tables, …"""
+"""The beginning of a line that continues no other: items, messages, headings, quotes, tables, …"""
 _IS_NUMBER = re.compile(_NUMBER)
 _IS_ENDED = re.compile(rf"[{ENDS}:;。！？：；][\"'”’)\]]*$")
 _HAS_WORD = re.compile(r"\w")
@@ -57,7 +57,7 @@ _LONE_HEADING = re.compile(
     rf"(?:(?:{_CLAUSE}(?:\s[–—-])?|\d+(?:\.\d+)+\.?|\d{{1,3}}\.)\s+)?"
     r"[^\W\d_][^\d:;=|<>{}\[\]]*"
 )
-"""A number of the section is possible, another one is not: it may be what was asked for."""
+"""Only the number of a section is allowed: any other number may be what a question asks for."""
 _NUMBERED = re.compile(r"\s*\d{1,3}[.)]\s")
 _CLOSING = re.compile(
     r"(?:(?:Kind|Best|Warm) r|R)egards|Best(?: wishes)?|Cheers|(?:Many t|T)hanks|Sincerely"
@@ -66,7 +66,7 @@ _CLOSING = re.compile(
 _IS_QUESTION = re.compile(r"[?？؟]\W*$")
 _BLANK_BEFORE = re.compile(r"(?:^|\n)[ \t]*\n[ \t]*\Z|^[ \t]*\Z")
 _LONGEST_BEFORE = 200
-"""Characters that are looked at before a line: a document may be long."""
+"""Characters before a line that are looked at: a document may be long."""
 _BLANK_AFTER = re.compile(r"[ \t]*(?:\n[ \t]*\n|\s*\Z)")
 
 _BAR = " | "
@@ -74,17 +74,17 @@ _FIELD = re.compile(r"[^\s:;|][^:;|]{0,60}: (?=[^;\n]*; )")
 """The name of a record's first field, where more follow."""
 
 _COLUMNS = re.compile(r"[^.\s](?: {4,}|\t+)\S")
-"""Between cells that blanks put below each other; justified text has fewer of them."""
+"""The blanks between two columns of a table; justified text has fewer of them."""
 
 _FULL = 0.75
 """Share of the longest line from which a line counts as full; justified text varies."""
 _FEWEST_NOTES = 3
-"""Lines of a paragraph without a full stop at its end; fewer may be a long heading."""
+"""Least lines of notes: fewer lines without a full stop at the end may be a long heading."""
 _LEAST_WIDTH = 30
-"""Nobody wraps text at less: such lines end where their author ended them."""
+"""Least width, in characters, at which anybody wraps text: shorter lines end on purpose."""
 _LONGEST_HEADING_WORDS = 9
 _LONGEST_WORD_CHARACTERS = 20
-"""A whole line of a script without spaces looks like one word."""
+"""Most characters of a word: a whole line of a script without spaces looks like one word."""
 
 Span = tuple[int, int]
 """Start and end of a slice of a text, in characters."""
@@ -110,9 +110,9 @@ def begins_item(sentence: str) -> bool:
 
 
 def stands_alone(found: Sequence[str], number: int) -> bool:
-    """Whether a sentence is an item of a list without numbers, so no step, an option of a command,
-    a setting, or a row of a table: a record, or what is below another row. The first one names the
-    columns."""
+    """Whether a sentence can be understood alone: an item of a list without numbers (so no step),
+    an option of a command, a setting, a record, or a row of a table below another row. The first
+    row is left out: it names the columns."""
     sentence, before = found[number], found[number - 1] if number else ""
     is_bulleted = begins_item(sentence) and sentence[0] in _BULLETS
     is_row = _FIELD.match(sentence) is not None or (_BAR in sentence and _BAR in before)
@@ -129,9 +129,9 @@ def without_bullet(text: str, span: Span) -> Span:
 def is_heading(text: str, span: Span) -> bool:
     """Whether a sentence of the text is a heading.
 
-    It is marked as one, or has a rule below it, or stands between blank lines and is a question, or
-    short, without a full stop and with a capital. A line with a number or a colon tells something.
-    A letter's closing counts as one: what is below it is something else.
+    It is marked as one, or has a rule below it, or is alone between blank lines and a question, or
+    short, without a full stop and with a capital. A line with a number or a colon is no heading: it
+    says something. A letter's closing counts as one: what is below it is something else.
     """
     start, end = span
     sentence = text[start:end]
@@ -168,7 +168,7 @@ def sentence_spans(text: str) -> list[Span]:
 
 
 def _blocks(text: str) -> Iterator[Span]:
-    """Lines that belong together."""
+    """The spans of lines that belong together."""
     lines = text.split("\n")
     width = max(map(len, lines))
     start = end = 0
@@ -183,7 +183,7 @@ def _blocks(text: str) -> Iterator[Span]:
 
 
 def _how_lines_go_on(paragraph: list[str], width: int) -> Callable[[str, str], bool]:
-    """Whether a line and the next one belong together, in this paragraph."""
+    """A function that tells whether a line of this paragraph and the next one belong together."""
     if are_settings(paragraph):
         return setting_goes_on
     if _are_notes(paragraph):
@@ -192,9 +192,9 @@ def _how_lines_go_on(paragraph: list[str], width: int) -> Callable[[str, str], b
 
 
 def _are_notes(paragraph: list[str]) -> bool:
-    """Whether each line stands for itself: nobody who wraps text leaves the last full stop out.
+    """Whether each line is a note of its own: wrapped text would end with a full stop.
 
-    Full lines that go on in small letters are a paragraph that is cut.
+    Full lines that continue with small letters are no notes but a paragraph that is cut.
     """
     least = _FULL * max(map(len, paragraph))
     is_cut = all(len(line) > least for line in paragraph[:-1]) and any(
@@ -226,7 +226,7 @@ def _goes_on(line: str, following: str, width: int) -> bool:
 
 
 def _are_rows(line: str, following: str) -> bool:
-    """Whether both have cells with bars or columns between, or are records that begin alike."""
+    """Whether both have cells between bars or in columns, or are records with one first field."""
     if _BAR in line and _BAR in following:
         return True
     if _COLUMNS.search(line) and _COLUMNS.search(following):
@@ -248,6 +248,6 @@ def _in_block(block: str, offset: int) -> Iterator[Span]:
 
 
 def _stripped(text: str, offset: int = 0) -> Span:
-    """Where a text stands without the blanks around it, in what begins `offset` earlier."""
+    """The span of a text that begins at `offset`, without the blanks around it."""
     begin = offset + len(text) - len(text.lstrip())
     return begin, begin + len(text.strip())

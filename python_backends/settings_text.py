@@ -1,4 +1,4 @@
-"""Settings in a text: keys with values, below the comments about them; and options of commands."""
+"""Finds settings in a text (keys with values, below comments), and options of commands."""
 
 import re
 from collections.abc import Sequence
@@ -6,32 +6,32 @@ from itertools import dropwhile
 
 _KEY = r"(?:[\w.\-/\"'$@]|\[[^\[\]\n]*\])+"
 _ASSIGNMENT = re.compile(
-    r"(?:-[ \t]+)?(?:\[[^\[\]\n]+\][ \t]+)?(?:"  # behind its section, as `ingest` writes it
+    r"(?:-[ \t]+)?(?:\[[^\[\]\n]+\][ \t]+)?(?:"  # after its section, as `ingest` writes it
     rf"(?:[#;][ \t]?)?{_KEY}[ \t]*[:+?]?=(?!=)|(?![A-Z][a-z]+:){_KEY}:(?:[ \t]|$))"
 )
-"""`key = value`, `# key = value` and `key: value`. A capital and a colon begin prose."""
+"""`key = value`, `# key = value` and `key: value`. A word with a capital and a colon is prose."""
 _ENDS = (";", "{")
-"""How a line of `directive value;` and a block end."""
+"""The end of a line of `directive value;`, and of the first line of a block."""
 _COMMENTS = ("#", "//", ";", "-- ")
 _MARK = re.compile(r"(?:#+|//+|;+|--+)[-=*# \t]*$")
 """A comment without words."""
 _CLOSING = re.compile(r"[\])}]+[;,]?$")
 _SENTENCES = re.compile(r"[^.][.!?][\"')]*\s+[A-Z]")
 _MOST_OTHERS = 0.25
-"""Share of the lines of settings that are none, such as a long value's."""
+"""Largest share of lines that are neither settings nor comments, such as those of a long value."""
 _OPTION = re.compile(r"-{1,2}[A-Za-z\d?#][\w-]*(?=[ \t,=\[:]|$)")
 _SECTION = re.compile(r"\[[^\[\]\n]+\](?=[ \t])")
 
 
 def is_setting(text: str) -> bool:
-    """Whether a block of lines is a setting, maybe below its comments, and not prose."""
+    """Whether a block of lines is a setting, maybe with comments above it, and not prose."""
     told = list(dropwhile(_is_comment, map(str.strip, text.strip("\n").split("\n"))))
     return bool(told) and _is_assigned(told[0]) and not _SENTENCES.search("\n".join(told))
 
 
 def are_beside(setting: str, other: str, is_indented: bool) -> bool:
-    """Whether two sentences are settings of one section or below one path, as those name them;
-    where they name none, settings that are indented alike."""
+    """Whether two sentences are settings with the same section or path in their names, or, where
+    they name none, with the same indentation."""
     if not (is_setting(setting) and is_setting(other)):
         return False
     path = _path(setting)
@@ -39,7 +39,7 @@ def are_beside(setting: str, other: str, is_indented: bool) -> bool:
 
 
 def _path(setting: str) -> str:
-    """The section or path that a setting stands in; empty where it names none."""
+    """The section or path that a setting names; empty where it names none."""
     told = next(dropwhile(_is_comment, map(str.strip, setting.split("\n"))))
     section = _SECTION.match(told)
     return section[0] if section else re.split(r"[=:\s]", told, maxsplit=1)[0].rpartition(".")[0]
@@ -73,8 +73,8 @@ def setting_goes_on(line: str, following: str) -> bool:
 
 
 def begins_option(line: str, following: str) -> bool:
-    """Whether `following` begins with an option of a command and what it does, and does not go on
-    in a wrapped sentence."""
+    """Whether `following` begins with an option of a command, and does not continue a wrapped
+    sentence."""
     begin, before = following.lstrip(), line.strip()
     if begin[:1] != "-" or not _OPTION.match(begin):
         return False

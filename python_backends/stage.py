@@ -13,7 +13,7 @@ Attribute = str | int | float | Sequence[str]
 """Value of an attribute of a span."""
 
 Answer = Outputs | Exception | Future[Outputs | Exception]
-"""What a stage gives for a request; a future for one that it goes on with in a thread."""
+"""What a stage gives for a request: a future if a thread will answer it later."""
 
 
 class Stage(ABC):

@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 CHARACTERS_PER_TOKEN = 32
-"""No text has more on average: words of all scripts take 1 to 6. It bounds what is tokenized."""
+"""Most characters per token, averaged over a text: words of all scripts have 1 to 6. It limits how
+much of a text is tokenized."""
 
 
 def most_characters(tokens: int) -> int:
-    """The longest text that is tokenized where `tokens` of it are kept."""
+    """How many characters of a text are tokenized when `tokens` tokens of it are kept."""
     return tokens * CHARACTERS_PER_TOKEN
 
 
 def require_length(name: str, characters: int, tokens: int, escape: int = 1) -> None:
     """Raises `RequestError` for a text that can't fit, before any work on it.
 
-    `escape` is how many characters may stand for one.
+    `escape` is how many characters may encode one, as in JSON.
     """
     most = most_characters(tokens) * escape
     if characters > most:
@@ -35,7 +36,7 @@ def require_length(name: str, characters: int, tokens: int, escape: int = 1) -> 
 
 
 def token_ids(tokenizer: "Tokenizer", text: str, add_special_tokens: bool = False) -> list[int]:
-    """The ids of one text. `encode` would hold the interpreter, so that no stream could go on."""
+    """The ids of one text. `encode` would hold Python's lock, and all streams would wait."""
     ids: list[int] = tokenizer.encode_batch([text], add_special_tokens=add_special_tokens)[0].ids
     return ids
 
@@ -79,7 +80,7 @@ def keeps_whole(request: Tensors) -> bool:
 
 
 def beginnings(texts: list[str], tokens: int) -> list[str]:
-    """What is tokenized of each text where `tokens` of it are kept."""
+    """The part of each text that is tokenized when `tokens` tokens of it are kept."""
     return [text[: most_characters(tokens)] for text in texts]
 
 

@@ -38,7 +38,7 @@ from python_backends.tool_calls.detection import syntax_of
 from python_backends.tool_calls.prompts import ToolPrompts
 
 TEMPLATES_CPU_S = 10.0
-"""For the templates of a sample question, which take milliseconds."""
+"""Limit for rendering the templates with a sample question; usually that takes milliseconds."""
 
 QUESTION = "Which port does the gateway listen on?"
 SAMPLE_SOURCES = (
@@ -57,12 +57,12 @@ def try_prompt(folder: str) -> dict[str, Any]:
 
 
 class _TooSlow(BaseException):
-    """No template's own `except`, and none around one, takes it for an error like others."""
+    """A BaseException, so that no `except Exception` in or around a template catches it."""
 
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Templates are programs of the checkpoint, and may run for ever; raises `ManifestError`."""
+    """Limits templates, programs of the checkpoint that may not end; raises `ManifestError`."""
 
     def end(*_: object) -> None:
         raise _TooSlow
@@ -118,7 +118,7 @@ def _strings(*texts: str) -> Any:
 def generate(
     folder: str, parameters: Mapping[str, str], prompts: Sequence[Sequence[int]], max_tokens: int
 ) -> dict[str, Any]:
-    """The greedy ids behind each prompt, computed alone and all together."""
+    """The greedy ids after each prompt, computed alone and all together."""
     context = _context(Path(folder), parameters)
     engine = load_llm_engine(context, context.engine_folder())
     try:
@@ -188,7 +188,7 @@ def _loaded(kind: type[EncoderStage], context: StageContext) -> EncoderStage:
 
 
 def _embedder_rows(context: StageContext, query: str, texts: Sequence[str]) -> list[Tensors]:
-    """The texts as texts, as queries and as passages."""
+    """The texts with the input types text, query and passage."""
     tokenizer = TokenizerStage(context)
     values = {"input_text": _strings(*texts)}
     kinds: tuple[dict[str, Any], ...] = (
@@ -240,7 +240,7 @@ _TRIALS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def main(kind: str, question: str, answer: str) -> None:
-    """Write the answer to a question; errors that a person can act on are answers too."""
+    """Write the answer to a question; errors that the user can fix are answers too."""
     asked = json.loads(Path(question).read_text(encoding="utf-8"))
     try:
         found = _TRIALS[kind](**asked)

@@ -1,10 +1,10 @@
-"""What one LLM costs on one kind of GPU: bytes it holds, and seconds an iteration takes.
+"""What one LLM costs on one kind of GPU: bytes of memory, and seconds of an iteration.
 
-A roofline whose parts add up. An iteration of in-flight batching decodes one token of every running
-sequence and computes the prompts' share of it; its time is the sum of multiplying, reading weights,
-reading the KV cache, moving activations, talking between GPUs, and the host's part. The parameters
-below are the only ones; none belongs to a model or a SKU. docs/gpu.md: what they were
-calibrated on, and how far they are off on models and SKUs they were not.
+A roofline model, whose parts are added. An iteration of in-flight batching decodes one token of
+every running sequence and computes some tokens of prompts. Its time is the sum of multiplying,
+reading weights and KV cache, moving activations, exchange between GPUs, and the host's part. The
+parameters below are the only ones; none belongs to a model or a SKU. docs/gpu.md says on what they
+were calibrated, and how large the error is on other models and SKUs.
 """
 
 from dataclasses import dataclass
@@ -46,22 +46,22 @@ LINK_EFFICIENCY = 0.7
 """Share of the links' bandwidth that an all-reduce reaches. Calibrated."""
 
 ALL_REDUCE_US = 25.0
-"""Latency of one all-reduce, of which a layer has two. Calibrated, with 25 as its upper bound."""
+"""Latency of one all-reduce; a layer has two. Calibrated, with 25 as its upper bound."""
 
 RUNTIME_GIB = 2.0
-"""CUDA context, TensorRT-LLM's code and workspaces, fragmentation. Assumed; part of the calibrated
-model: changing it changes the KV cache that the calibration saw."""
+"""CUDA context, TensorRT-LLM's code and workspaces, fragmentation. Assumed. The others were
+calibrated with it: another value would change the KV cache of that calibration."""
 
 ENCODER_OVERHEAD_GIB = 1.0
 """An encoder's own CUDA context, workspace and batch, beside its FP16 weights. Assumed."""
 
 MAX_KV_FRACTION = 0.9
-"""Share of what is free once the engine is loaded; TensorRT-LLM's default."""
+"""Share of the memory that the loaded engine leaves free; TensorRT-LLM's default."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """One LLM as it is split and stored: `tp` ways in each layer, `pp` groups of layers."""
+    """How one LLM is split and stored: each layer in `tp` parts, the layers in `pp` groups."""
 
     architecture: Architecture
     gpu: Gpu
@@ -80,7 +80,8 @@ class Deployment:
 
     @property
     def gpu_weight_bytes(self) -> float:
-        """Weights of the GPU that holds most: the first and the last group also hold a table."""
+        """Weights of the GPU that holds most: the first group also holds the embedding, the last
+        one the output head."""
         model = self.architecture
         layers = model.layers * model.layer_parameters * WEIGHT_BYTES[self.precision]
         tables = 1 if self.pp > 1 or model.tied_embeddings else 2
@@ -88,7 +89,7 @@ class Deployment:
 
     @property
     def kv_bytes_per_token(self) -> float:
-        """Sum over all GPUs; several hold a KV head that can't be split further."""
+        """Sum over all GPUs; a KV head is not split: if there are more GPUs, several hold it."""
         model = self.architecture
         heads = max(model.kv_heads, self.tp)
         return 2 * model.layers * heads * model.head_dim * KV_BYTES[kv_dtype(self.precision)]
@@ -98,7 +99,7 @@ class Deployment:
         return self.kv_bytes_per_token / self.gpus
 
     def kv_tokens(self, gib: float) -> int:
-        """How many fit into so much memory of each GPU."""
+        """How many tokens fit into `gib` GiB of each GPU."""
         return int(gib * GIB / self.gpu_kv_bytes_per_token)
 
 
@@ -106,8 +107,8 @@ class Deployment:
 class Load:
     """What one iteration of one pipeline stage handles.
 
-    `sequences` are decoded, each reading a context of `context_tokens` on average; with them
-    `prompt_tokens` are computed, each reading `prompt_context_tokens` before it.
+    `sequences` are decoded, each with a context of `context_tokens` on average. In the same
+    iteration `prompt_tokens` are computed, each with `prompt_context_tokens` before it.
     """
 
     sequences: float
@@ -122,7 +123,7 @@ def iteration_s(on: Deployment, load: Load) -> float:
 
 
 def iteration_parts_s(on: Deployment, load: Load) -> dict[str, float]:
-    """The same by what they are spent on: the roofline, see the module's text."""
+    """The seconds of `iteration_s` by purpose: the roofline of this module's docstring."""
     gpu, model = on.gpu, on.architecture
     bandwidth = gpu.memory_bandwidth_gb_s.value * 1e9 * BANDWIDTH_EFFICIENCY
     tokens = load.sequences + load.prompt_tokens
@@ -141,13 +142,13 @@ def iteration_parts_s(on: Deployment, load: Load) -> dict[str, float]:
 
 
 def _idle_table_bytes(on: Deployment) -> float:
-    """The token embedding lies in memory, but an iteration reads a few rows of it only."""
+    """Bytes of the token embedding where it is a table of its own: an iteration reads few rows."""
     is_apart = on.pp == 1 and not on.architecture.tied_embeddings
     return 2 * on.architecture.embedding_parameters / on.tp if is_apart else 0.0
 
 
 def _matrix_seconds(on: Deployment, sequences: float, tokens: float, layers: float) -> float:
-    """Layers at the precision's rate; the head in BF16, for the tokens that are sampled."""
+    """Time of the layers at the precision's rate, and of the head in BF16 for sampled tokens."""
     rate = on.gpu.tflops(on.precision) * 1e12 * COMPUTE_EFFICIENCY
     inside = 2 * on.architecture.layer_parameters * layers * tokens / rate
     head = 2 * on.architecture.embedding_parameters * sequences / _bf16_rate(on)
@@ -155,7 +156,7 @@ def _matrix_seconds(on: Deployment, sequences: float, tokens: float, layers: flo
 
 
 def _attention_seconds(on: Deployment, load: Load, layers: float) -> float:
-    """Attention over the prompts, in BF16; decoding reads the KV cache instead."""
+    """Time of attention over the prompts, in BF16; decoding reads the KV cache instead."""
     model = on.architecture
     each = 4 * layers * model.heads * model.head_dim * load.prompt_context_tokens
     return load.prompt_tokens * each / on.tp / _bf16_rate(on)
@@ -173,7 +174,7 @@ def _activation_bytes(on: Deployment) -> float:
 
 
 def _link_seconds(on: Deployment, tokens: float, layers: float) -> float:
-    """Two all-reduces a layer among `tp` GPUs; one hand-over a stage."""
+    """Time of two all-reduces per layer among `tp` GPUs, and of one transfer per pipeline stage."""
     state = tokens * on.architecture.hidden * 2
     speed = on.gpu.link_gb_s.value * 1e9 * LINK_EFFICIENCY
     ring = 2 * (on.tp - 1) / on.tp * state / speed + ALL_REDUCE_US / 1e6
@@ -183,7 +184,7 @@ def _link_seconds(on: Deployment, tokens: float, layers: float) -> float:
 
 @dataclass(frozen=True)
 class MemoryBudget:
-    """GiB of the fullest GPU; the LLM takes `kv_cache` for its KV cache, `spare` is left."""
+    """Memory of the fullest GPU, in GiB; `kv_cache` is the LLM's KV cache, `spare` is left over."""
 
     total: float
     weights: float
@@ -194,12 +195,12 @@ class MemoryBudget:
 
     @property
     def spare(self) -> float:
-        """Neither used nor reserved; negative: that much is missing."""
+        """Memory that is neither used nor reserved; negative: so much is missing."""
         return self.total - sum(part for _, part in self.parts())
 
     @property
     def kv_fraction(self) -> float:
-        """`kv_cache` as a share of what is free once the engine is loaded."""
+        """`kv_cache` as a share of the memory that the loaded engine leaves free."""
         free = self.total - self.weights - self.activations - self.runtime
         return self.kv_cache / free if free > 0 else 0.0
 
@@ -221,7 +222,7 @@ def budget(
     encoders_gib: float,
     kv_fraction: float,
 ) -> MemoryBudget:
-    """Fixed parts first; the KV cache gets at most `kv_fraction` of the rest."""
+    """The memory budget: fixed parts, and at most `kv_fraction` of the rest for the KV cache."""
     total = on.gpu.memory_gib.value
     weights = on.gpu_weight_bytes / GIB
     activations = activation_bytes(on, max_batch_size, max_num_tokens) / GIB
@@ -231,7 +232,7 @@ def budget(
 
 
 def activation_bytes(on: Deployment, max_batch_size: int, max_num_tokens: int) -> float:
-    """Buffers of one iteration: a layer's states for all its tokens, FP32 logits for the batch."""
+    """Bytes of an iteration's buffers: a layer's states of all tokens, FP32 logits of the batch."""
     model = on.architecture
     width = ACTIVATION_PASSES * model.hidden + MLP_PASSES * model.intermediate / on.tp
     logits = 4 * max_batch_size * model.vocabulary / on.tp

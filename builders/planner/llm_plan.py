@@ -13,15 +13,15 @@ MAX_BATCH_SIZE = 2048
 """TensorRT-LLM's default bound."""
 
 RAG = Workload(input_tokens=1000, output_tokens=250)
-"""Three passages, the question and the template; an answer of a few sentences."""
+"""The input is three passages, the question and the template; the output a few sentences."""
 
 
 @dataclass(frozen=True)
 class LlmOptions:
-    """What may be asked of the plan of an LLM; None leaves the choice to the planner.
+    """Options of the plan of an LLM; None leaves the choice to the planner.
 
-    `gpus` is the most to use (None: one machine's). `kv_fraction`: the KV cache's share of the
-    memory that is free once the engine is loaded.
+    `gpus` is the most to use (None: those of one machine). `kv_fraction`: the KV cache's share of
+    the memory that the loaded engine leaves free.
     """
 
     workload: Workload = RAG
@@ -54,7 +54,7 @@ class Request:
         return self.sku.gpu
 
     def has_checkpoint(self, precision: GpuPrecision) -> bool:
-        """Whether it can be built from what the spec names: the LLM API quantizes nothing."""
+        """Whether the spec has the checkpoint that is needed: the LLM API can't quantize one."""
         is_source = self.options.flavour == "engine" or precision == "bf16"
         return is_source or precision in self.spec.gpu.checkpoints
 
@@ -65,10 +65,10 @@ class Request:
 
 @dataclass(frozen=True)
 class LlmPlan:
-    """The outcome: what to build, how to run it, and what to expect of it.
+    """A plan: what to build, how to run it, and what performance to expect.
 
-    `expected` is at `workload.concurrency`, or at 65 % utilisation where none was asked; `most` is
-    with every place taken. `rejected`: why precisions that are preferred are not possible.
+    `expected` is for `workload.concurrency` requests, or for 65 % utilisation if that is None;
+    `most` is for a full batch. `rejected`: why preferred precisions are not possible.
     """
 
     request: Request

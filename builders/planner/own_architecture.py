@@ -14,7 +14,7 @@ _TWO_MATRICES = (
     *("bloom", "codegen", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj"),
     *("nemotron", "opt", "persimmon", "phi", "starcoder2"),
 )
-"""LLMs whose MLP has no gate, by model_type."""
+"""Values of model_type of LLMs whose MLP has no gate."""
 
 _MLP_WIDTHS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff", "hidden_dim")
 
@@ -47,7 +47,7 @@ def with_architecture(spec: ModelSpec) -> ModelSpec:
 
 
 def _read(config: dict[str, Any]) -> dict[str, Any]:
-    """config.json by Llama's names, as transformers reads it where a family has others."""
+    """config.json with Llama's names of fields; transformers reads those of other families."""
     names = ("num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     if all(name in config for name in names):
         return config
@@ -64,7 +64,7 @@ def _read(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sizes(config: dict[str, Any], spec: ModelSpec) -> dict[str, Any]:
-    """Encoders have no output head and two matrices in their MLP."""
+    """Fields of `Architecture`; encoders have no output head, and two matrices in their MLP."""
     is_encoder = spec.role != "llm"
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
     has_gate = not is_encoder and config.get("model_type") not in _TWO_MATRICES
@@ -85,7 +85,7 @@ def _sizes(config: dict[str, Any], spec: ModelSpec) -> dict[str, Any]:
 
 
 def _kv_heads(config: dict[str, Any]) -> int | None:
-    """Falcon and GPT-BigCode say that there is one, or leave it to the number of heads."""
+    """Number of KV heads; Falcon and GPT-BigCode only say whether there is one or one per head."""
     if config.get("multi_query") and not config.get("new_decoder_architecture"):
         return 1
     return config.get("num_key_value_heads") or config.get("num_kv_heads")

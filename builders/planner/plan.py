@@ -18,35 +18,35 @@ MAX_NUM_TOKENS = 8192
 """Tokens of one iteration: TensorRT-LLM's default."""
 
 MIN_BATCH_SIZE = 8
-"""A candidate for fewer requests at once is passed over unless asked for."""
+"""A plan for fewer requests at a time is not chosen, unless its split or concurrency was asked."""
 
 WORTH_MORE_GPUS = 1.25
-"""How much more each GPU must do before a plan takes more of them than would fit."""
+"""How many times as fast each GPU must become before a plan uses more GPUs than it needs to fit."""
 
 GOOD_ENOUGH = 0.8
-"""Share of the best split's throughput within which the split is chosen by its gaps."""
+"""Splits with at least this share of the best throughput are compared by gaps between tokens."""
 
 _BY_QUALITY: tuple[GpuPrecision, ...] = ("bf16", "int8-sq", "w4a16-awq")
 _BY_SPEED: tuple[GpuPrecision, ...] = ("nvfp4", "fp8", "w4a16-awq", "int8-sq", "bf16")
 
 
 def preferred(gpu: Gpu, flavour: Flavour) -> list[GpuPrecision]:
-    """What GPU and flavour can do: with FP8 the fastest first, else BF16 as long as it fits."""
+    """What GPU and flavour can run: the fastest first if the GPU has FP8, else the most exact."""
     order = _BY_SPEED if gpu.dense_tflops.fp8 else _BY_QUALITY
     able = [name for name in order if name in gpu.precisions.value]
     return [name for name in able if flavour == "engine" or name in API_PRECISIONS]
 
 
 class _Misfit(Exception):
-    """Why a candidate is not possible; the message goes on after its name."""
+    """Why a candidate is not possible; the message continues a sentence that begins with it."""
 
 
 Unfit = dict[GpuPrecision, tuple[str, str]]
-"""Why a precision was passed over, in the last way that was tried: its name, and the reason."""
+"""Why a precision was not chosen: the name of its last candidate, and the reason."""
 
 
 def plan_llm(request: Request) -> LlmPlan:
-    """The fewest GPUs that fit, or more where each then does clearly more; else a `BuildError`."""
+    """The plan with the fewest GPUs, or more if each is then faster. Raises `BuildError`."""
     own = tuple(map(with_architecture, request.encoders))
     request = replace(request, spec=with_architecture(request.spec), encoders=own)
     _check(request)
@@ -77,7 +77,7 @@ def _by_gpus(request: Request, unfit: Unfit) -> Iterator[LlmPlan]:
 
 
 def _best(plans: list[LlmPlan]) -> LlmPlan:
-    """The split with the shortest gaps among those that cost little throughput."""
+    """The split with the shortest gaps between tokens, of those that lose little throughput."""
     enough = GOOD_ENOUGH * max(plan.most.output_tokens_per_s for plan in plans)
     fast = [plan for plan in plans if plan.most.output_tokens_per_s >= enough]
     return min(fast, key=lambda plan: plan.expected.itl_ms)
@@ -95,7 +95,7 @@ def _asked(request: Request) -> str:
 
 
 def _nearest(request: Request) -> str:
-    """What does fit when precision and split are free: for each precision the fewest GPUs."""
+    """A sentence on what fits with another precision or split: for each the fewest GPUs."""
     free = replace(request.options, tp=None, pp=None)
     names = preferred(request.gpu, request.options.flavour)
     asked = (replace(request, options=replace(free, precision=name)) for name in names)
@@ -142,7 +142,7 @@ def _check_parallel(model: str, architecture: Architecture, tp: int, pp: int) ->
 
 
 def _possible_tp(architecture: Architecture, most: int = 64) -> list[int]:
-    """Heads and MLP are split evenly; KV heads are too, or each is held by several GPUs."""
+    """Numbers of GPUs that divide heads and MLP evenly; KV heads may be held by several GPUs."""
     return [
         tp
         for tp in range(1, most + 1)
@@ -153,14 +153,14 @@ def _possible_tp(architecture: Architecture, most: int = 64) -> list[int]:
 
 
 def _layouts(architecture: Architecture, gpus: int) -> Iterator[tuple[int, int]]:
-    """Every (tp, pp) that uses exactly so many GPUs."""
+    """Every possible (tp, pp) that uses exactly `gpus` GPUs."""
     for tp in _possible_tp(architecture, gpus):
         if gpus % tp == 0 and gpus // tp <= architecture.layers:
             yield tp, gpus // tp
 
 
 def _splits(request: Request) -> list[list[tuple[int, int]]]:
-    """Every (tp, pp), by the number of GPUs: the fewest first."""
+    """Every possible (tp, pp), grouped by number of GPUs, the fewest first."""
     if request.options.tp or request.options.pp:
         return [[(request.options.tp or 1, request.options.pp or 1)]]
     counts = [2**n for n in range(request.most_gpus.bit_length())]
@@ -168,7 +168,7 @@ def _splits(request: Request) -> list[list[tuple[int, int]]]:
 
 
 def _try(request: Request, on: Deployment, unfit: Unfit) -> LlmPlan | None:
-    """None where it does not fit; `unfit` gets the last reason of each precision."""
+    """The plan of a candidate; None if it does not fit: `unfit` then gets the reason."""
     if not request.options.precision and not request.has_checkpoint(on.precision):
         why = "has no checkpoint under [gpu.checkpoints] in the spec"
         unfit[on.precision] = (PRECISION_NAMES[on.precision], why)
@@ -181,7 +181,7 @@ def _try(request: Request, on: Deployment, unfit: Unfit) -> LlmPlan | None:
 
 
 def _plan(request: Request, on: Deployment) -> LlmPlan:
-    """Raises `_Misfit`."""
+    """The plan of a candidate; raises `_Misfit`."""
     memory, engine = _sized(request, on)
     if engine.flavour == "engine":
         _check_makeable(engine, request.spec.sizes)
@@ -215,7 +215,7 @@ def _sized(request: Request, on: Deployment) -> tuple[MemoryBudget, EnginePlan]:
     """Chooses batch, tokens of an iteration and longest sequence. Raises `_Misfit`."""
     workload = request.workload
     encoders = sum(map(encoder_gib, request.encoders))
-    # Buffers depend on the batch, and the batch on what they leave: two rounds settle it.
+    # Buffers depend on the batch, and the batch on the memory that they leave: two rounds suffice.
     batch = MAX_BATCH_SIZE
     for _ in range(2):
         memory = budget(on, batch, MAX_NUM_TOKENS, encoders, request.options.kv_fraction)
@@ -240,7 +240,7 @@ def _sized(request: Request, on: Deployment) -> tuple[MemoryBudget, EnginePlan]:
 
 
 def _check_batch(request: Request, batch: int) -> None:
-    """Raises `_Misfit` where the KV cache holds fewer requests than asked, or are worth a plan."""
+    """Raises `_Misfit` if the KV cache holds fewer requests than asked, or than the least."""
     workload = request.workload
     is_free = not (request.options.tp or request.options.pp)
     needed = workload.concurrency or (MIN_BATCH_SIZE if is_free else 1)

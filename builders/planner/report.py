@@ -15,11 +15,11 @@ from builders.spec import ModelSpec, Sku, load_model
 from builders.tensorrt_llm.support import LLM_API
 
 PASSAGE_TOKENS = 128
-"""Length for which an encoder's rate is given: the splitter's passage, and a question."""
+"""Tokens for which an encoder's rate is given: a passage of the splitter and a question."""
 
 
 def print_plans(sku: Sku, model: str, models: list[str], options: LlmOptions) -> bool:
-    """Print plans of the pipeline's specs, or of `model` alone; whether none was refused."""
+    """Print plans of the pipeline's specs, or of `model` alone; False if one was refused."""
     specs = [load_model(model)] if model else chosen_models(models, sku)
     encoders = () if model else tuple(spec for spec in specs if spec.role != "llm")
     is_complete = True
@@ -37,7 +37,8 @@ def print_plans(sku: Sku, model: str, models: list[str], options: LlmOptions) ->
 
 
 def encoder_text(spec: ModelSpec, sku: Sku) -> str:
-    """FP16 on ONNX Runtime; the rate is a bound (matrices at the BF16 rate), not calibrated."""
+    """The plan of an encoder, in FP16 on ONNX Runtime. Its rate is an upper bound (matrices at the
+    BF16 rate), not calibrated."""
     if sku.gpu is None:
         raise BuildError(f"SKU '{sku.name}' has no GPU to plan for")
     memory, total = encoder_gib(spec), sku.gpu.memory_gib.value
@@ -128,7 +129,7 @@ def _precision_reason(plan: LlmPlan) -> str:
 
 
 def _api_reasons(plan: LlmPlan) -> Iterator[str]:
-    """The LLM API takes the precision from the checkpoint, and documents what it loads."""
+    """Reasons for the LLM API: where its precision comes from, whether it loads the checkpoint."""
     spec, precision = plan.request.spec, plan.engine.precision
     if plan.engine.flavour == "engine":
         return

@@ -1,4 +1,4 @@
-"""Tokens a second, first-token time and gap between tokens, in the steady state of a workload."""
+"""Tokens per second, time to first token and gap between tokens, for a steady workload."""
 
 import bisect
 from dataclasses import dataclass, replace
@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from builders.planner.llm_cost import Deployment, Load, iteration_s
 
 UTILISATION = 0.65
-"""Share of the most output tokens a second at which a service is planned to run: beyond it waiting
-grows faster than throughput."""
+"""Share of the largest throughput at which a service is planned to run: above it, waiting grows
+faster than throughput."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Tokens of a typical request, and how many are in flight; None: not asked."""
+    """Tokens of a typical request, and how many requests are in flight; None: not given."""
 
     input_tokens: int
     output_tokens: int
@@ -35,7 +35,7 @@ class Performance:
 
 
 def steady_load(on: Deployment, workload: Workload, concurrency: int) -> Load:
-    """One stage's iteration when every finished request is followed by another."""
+    """An iteration of one pipeline stage, if another request follows every finished one at once."""
     sequences = concurrency / on.pp
     return Load(
         sequences=sequences,
@@ -48,7 +48,8 @@ def steady_load(on: Deployment, workload: Workload, concurrency: int) -> Load:
 def performance(
     on: Deployment, workload: Workload, concurrency: int, max_num_tokens: int
 ) -> Performance:
-    """Steady state; a prompt waits for half an iteration, then is computed beside the decoding."""
+    """Performance in the steady state. A prompt waits for half an iteration, then is computed in
+    iterations that also decode."""
     load = steady_load(on, workload, concurrency)
     stage = iteration_s(on, load)
     chunk = min(workload.input_tokens, max_num_tokens)
@@ -65,7 +66,7 @@ def performance(
 def longest_gap_ms(
     on: Deployment, workload: Workload, concurrency: int, max_num_tokens: int
 ) -> float:
-    """Between two tokens of a stream while prompts fill an iteration up to `max_num_tokens`."""
+    """The gap between two tokens of a stream while prompts fill iterations to `max_num_tokens`."""
     load = steady_load(on, workload, concurrency)
     full = replace(load, prompt_tokens=max(0.0, max_num_tokens - load.sequences))
     return 1e3 * on.pp * iteration_s(on, full)

@@ -27,14 +27,14 @@ def engine_config(plan: EnginePlan, runtime: RuntimePlan, engine: Path) -> schem
     config = text_format.Parse(FIXED.read_text(encoding="utf-8"), schema.ModelConfig())
     config.max_batch_size = plan.max_batch_size
     config.dynamic_batching.preferred_batch_size.append(plan.max_batch_size)
-    # All keys that the plan decides: none keeps a placeholder or hides a decision in a default.
+    # All keys that the plan decides, so that none keeps a placeholder or depends on a default.
     on = runtime.guided_decoding
     parameters = {
         "gpt_model_path": str(engine),
         "gpu_device_ids": ",".join(map(str, range(plan.tp * plan.pp))),
         "kv_cache_free_gpu_mem_fraction": f"{runtime.kv_memory_fraction:g}",
         # These must exist, even when they are empty.
-        "tokenizer_dir": "",  # the Python runtime's way; the C++ one reads the file below
+        "tokenizer_dir": "",  # for the Python runtime; the C++ one reads the file below
         "guided_decoding_backend": "xgrammar" if on else "",
         "xgrammar_tokenizer_info_path": str(engine / TOKENIZER_INFO) if on else "",
     }

@@ -1,4 +1,4 @@
-"""Commands that make TensorRT engines of a Hugging Face checkpoint, for TensorRT-LLM 1.2.
+"""Commands that make TensorRT engines from a Hugging Face checkpoint, with TensorRT-LLM 1.2.
 
 Nothing here has run on a GPU. Flags and recipes were read in NVIDIA/TensorRT-LLM at these commits,
 none of which is known to be the tag v1.2.1:
@@ -20,10 +20,10 @@ from builders.errors import BuildError
 from builders.tensorrt_llm.support import CONVERSIONS, FAMILIES
 
 EXAMPLES = Path("/app/examples")
-"""Where the containers have TensorRT-LLM's examples."""
+"""Folder of TensorRT-LLM's examples in the containers."""
 
 TOKENIZER_INFO = "xgrammar_tokenizer_info.json"
-"""What guided decoding reads in an engine folder; the script fixes the name."""
+"""File in an engine folder that guided decoding reads; the script decides its name."""
 
 PYTHON = "python3"
 MODEL_DTYPE = "bfloat16"
@@ -33,14 +33,14 @@ LOGITS_DTYPE = "float32"
 """The backend asserts that the tensors of logits in its config.pbtxt are of this type."""
 
 AWQ_GROUP = 128
-"""Weights that share a scale: quantize.py's default, said because the memory plan counts on it."""
+"""Weights that share a scale: quantize.py's default, given because the memory plan uses it."""
 
 Flags = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class Command:
-    """One program call; `what` says to people what it does."""
+    """One program call; `what` tells the user what it does."""
 
     argv: tuple[str, ...]
     what: str
@@ -50,7 +50,8 @@ class Command:
 
 
 def check_programs(commands: Sequence[Command]) -> None:
-    """A quantization takes hours: what comes behind it must be there when it begins."""
+    """Raises `BuildError` if a program is missing: a quantization takes hours, and the commands
+    after it need theirs."""
     for program in dict.fromkeys(command.argv[0] for command in commands):
         if shutil.which(program) is None:
             raise BuildError(
@@ -73,13 +74,13 @@ def read_architecture(checkpoint: Checkpoint) -> str:
 def checkpoint_command(
     plan: EnginePlan, architecture: str, checkpoint: Path, to: Path, examples: Path
 ) -> Command:
-    """Hugging Face weights to TensorRT-LLM's, quantized and split: TP and PP are fixed here."""
+    """Converts Hugging Face weights to TensorRT-LLM's: quantized, and split by TP and PP."""
     split = {"tp_size": plan.tp, "pp_size": plan.pp}
     common = {"model_dir": checkpoint, "output_dir": to, "dtype": MODEL_DTYPE, **split}
     if CONVERSIONS[plan.precision].qformat is None:
         folder = FAMILIES[architecture].folder
         script = examples / "models" / "core" / folder / "convert_checkpoint.py"
-        # The memory plan counts on a share of the table per GPU; the default copies it to each.
+        # The memory plan assumes a share of the table per GPU; the default copies it to each.
         split_table = ("--use_parallel_embedding",) if plan.tp > 1 else ()
         argv = (*_argv(script, common), *split_table)
         return Command(argv, "converting the checkpoint")
@@ -89,10 +90,10 @@ def checkpoint_command(
 
 
 def engine_command(plan: EnginePlan, converted: Path, target: Path) -> Command:
-    """One engine per GPU, built side by side. Beside `converted` it leaves a cache of timings.
+    """Builds one engine per GPU, in parallel, and leaves a cache of timings beside `converted`.
 
-    No max_input_len: with packed input and context FMHA it is ignored. FP8 context FMHA needs FP8
-    or NVFP4 weights and an FP8 cache, else it is overridden.
+    It has no max_input_len, which is ignored with packed input and context FMHA. FP8 context FMHA
+    needs FP8 or NVFP4 weights and an FP8 cache, else it is overridden.
     """
     flags: Flags = {
         "checkpoint_dir": converted,
@@ -117,7 +118,7 @@ def engine_command(plan: EnginePlan, converted: Path, target: Path) -> Command:
 
 
 def tokenizer_info_command(checkpoint: Path, target: Path, examples: Path) -> Command:
-    """What the C++ backend's guided decoding needs of the tokenizer."""
+    """Writes what the C++ backend's guided decoding needs from the tokenizer."""
     script = examples / "generate_xgrammar_tokenizer_info.py"
     argv = _argv(script, {"model_dir": checkpoint, "output_dir": target})
     return Command(argv, "writing the tokenizer for guided decoding")

@@ -1,7 +1,7 @@
 """model.yaml: the arguments of TensorRT-LLM's LLM API for one plan.
 
 The text is JSON, which is YAML, so that python_backends reads it with the standard library. Nothing
-here has run on a GPU. Which arguments there are: tests/fakes/llm_api_arguments.toml.
+here has run on a GPU. The library's arguments are listed in tests/fakes/llm_api_arguments.toml.
 """
 
 import json
@@ -44,7 +44,7 @@ def model_yaml(plan: EnginePlan, runtime: RuntimePlan, model: str = ".") -> str:
             "enable_padding": True,
         },
         "enable_chunked_prefill": True,
-        # The one of 1.2 that supports penalties and seeds of requests.
+        # In 1.2 only this sampler supports penalties and seeds of requests.
         "sampler_type": "TRTLLMSampler",
         # The grammar is compiled with the tokenizer; without one, TensorRT-LLM gets and gives ids.
         "skip_tokenizer_init": not runtime.guided_decoding,
@@ -55,7 +55,7 @@ def model_yaml(plan: EnginePlan, runtime: RuntimePlan, model: str = ".") -> str:
 
 
 def check_checkpoint(plan: EnginePlan, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` for another precision than planned: it would run, with other needs."""
+    """Raises `BuildError` for another precision than planned, which would need other memory."""
     notes = checkpoint.quantization()
     found = notes.get("quant_algo") or notes.get("quant_method")
     needed = QUANTIZED.get(plan.precision)

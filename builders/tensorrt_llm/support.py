@@ -1,6 +1,6 @@
-"""What TensorRT-LLM 1.2 can make an engine of (support.toml): asked before hours are spent.
+"""What TensorRT-LLM 1.2 can make an engine of (support.toml): checked before hours are spent.
 
-What `build` refuses and what it overrides: NVIDIA/TensorRT-LLM, tensorrt_llm/builder.py 2a9abd95.
+Source of what `build` refuses and overrides: NVIDIA/TensorRT-LLM, tensorrt_llm/builder.py 2a9abd95.
 """
 
 import tomllib
@@ -14,7 +14,7 @@ from builders.llm_spec import SpecFile
 
 
 class Conversion(SpecFile):
-    """How one precision is made; `qformat` is quantize.py's word, None: convert_checkpoint.py."""
+    """How one precision is made: quantize.py with `qformat`, or (None) convert_checkpoint.py."""
 
     qformat: str | None = None
     gemm_plugin: str
@@ -31,9 +31,9 @@ class Family(SpecFile):
 class _Support(SpecFile):
     conversions: dict[GpuPrecision, Conversion]
     families: dict[str, Family]
-    """By the first of `architectures` in config.json."""
+    """Families, by the first of `architectures` in config.json."""
     llm_api: dict[Literal["architectures"], tuple[str, ...]]
-    """Checkpoints that the LLM API is documented to load, by the same."""
+    """Architectures that the LLM API is documented to load."""
 
 
 _SUPPORT = _Support(
@@ -44,7 +44,7 @@ LLM_API = _SUPPORT.llm_api["architectures"]
 
 
 def refuse(plan: EnginePlan, architecture: str) -> None:
-    """Raises `BuildError` for what TensorRT-LLM would refuse, or do otherwise than planned."""
+    """Raises `BuildError` for what TensorRT-LLM would refuse, or do in another way than planned."""
     if architecture not in FAMILIES:
         raise BuildError(
             f"TensorRT engine of a {architecture}: no converter is documented for it; possible: "

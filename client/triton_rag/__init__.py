@@ -78,8 +78,8 @@ _MODULES = (
 
 
 def __getattr__(name: str) -> object:
-    """Imports what is asked for, since gRPC takes 0.3 s: processes that read files need none, and
-    Ctrl-C can come meanwhile."""
+    """Imports a name when it is used: gRPC takes 0.3 s, processes that read files don't need it,
+    and Ctrl-C can come meanwhile."""
     if name in __all__:
         for module in map(import_module, (f"{__name__}.{each}" for each in _MODULES)):
             if hasattr(module, name):

@@ -5,9 +5,9 @@ import sys
 
 
 def main() -> int:
-    """Ctrl-C ends it without words until a command can say what it has done."""
+    """Run the command line; Ctrl-C ends it silently until a command can report what it has done."""
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:  # a shell's background jobs ignore it
+    if before is signal.default_int_handler:  # in a shell's background jobs it is ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from triton_rag import cli
 

@@ -28,9 +28,8 @@ T = TypeVar("T")
 def _awaited(
     method: Callable[Concatenate[Client, P], T],
 ) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    """A method of `Client` as it is: it makes the request and returns what sends it.
-
-    What sends it (`_run`, `_complete`, `_answer`) is a coroutine here.
+    """A method of `Client`, unchanged: it makes a request and returns the result of `_run`,
+    `_complete` or `_answer`, which are coroutines in this class.
     """
     return cast("Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]", method)
 

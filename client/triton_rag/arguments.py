@@ -14,16 +14,16 @@ class SearchOptions(TypedDict, total=False):
     """How to find sources; what is left out is the server's default."""
 
     num_candidates: int
-    """Passages nearest to the question that are reranked."""
+    """How many passages are reranked, the best by similarity and words."""
     num_sources: int
-    """Most relevant of them that are kept."""
+    """How many of them are returned, the best by similarity, words and relevance."""
 
 
 class CollectionOptions(SearchOptions, total=False):
     """How to search a collection."""
 
     filter: Mapping[str, object]
-    """What documents must have, such as `{"language": "en", "year": {"$gte": 2020}}`
+    """Conditions on documents, such as `{"language": "en", "year": {"$gte": 2020}}`
     (docs/collections.md)."""
 
 
@@ -61,8 +61,8 @@ class AskOptions(CollectionOptions, SamplingOptions, total=False):
     check_grounding: bool
     """False: the model's text as it is, whether or not the sources support it."""
     model: str
-    """"rag_cancellable" by default. "rag" is the same as one plain Triton ensemble, which goes on
-    when its client has stopped waiting. Without effect for a collection."""
+    """"rag_cancellable" by default. "rag" is the same as a plain Triton ensemble, which continues
+    when its client has stopped waiting. It has no effect with a collection."""
 
 
 SEARCH_TYPES = {"num_candidates": "INT32", "num_sources": "INT32"}
@@ -95,7 +95,7 @@ def option_tensors(options: Mapping[str, object], dtypes: Mapping[str, str]) -> 
 
 
 def filter_tensors(wanted: object) -> list[Tensor]:
-    """What the documents must have, as JSON; none for None."""
+    """The tensor of a filter, as JSON; none for None."""
     if wanted is None:
         return []
     if not isinstance(wanted, Mapping):
@@ -110,7 +110,7 @@ def text_tensor(name: str, value: object) -> Tensor:
 
 
 def texts_tensor(name: str, values: object) -> Tensor:
-    """A BYTES tensor of several strings. A lone string is refused: it would be sent by letters.
+    """A BYTES tensor of several strings. A single string is refused: its letters would be sent.
 
     Raises TypeError, and ValueError when there are none.
     """

@@ -80,7 +80,7 @@ def rerank_call(
 def retrieve_call(
     question: str, documents: Sequence[str], options: Mapping[str, object]
 ) -> Call[list[Source]]:
-    """Question and documents to the best passages; `options`: `SearchOptions`."""
+    """A call that finds the best passages of documents; `options`: `SearchOptions`."""
     tensors = (*_question_tensors(question, documents), *option_tensors(options, SEARCH_TYPES))
     return Call((make_request("retrieve", tensors),), lambda found: list(read_sources(found[0])))
 
@@ -125,7 +125,7 @@ def ask_request(
 
 
 def _asked(documents: Sequence[str] | None, collection: object, wanted: object) -> Iterator[Tensor]:
-    """Where the answer is looked for: documents, or a collection and a filter."""
+    """Tensors that say where to look: documents, or a collection and a filter."""
     if documents is not None:
         yield texts_tensor("documents", documents)
     else:

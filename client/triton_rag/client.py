@@ -47,11 +47,11 @@ T = TypeVar("T")
 class Client(BaseClient[CompletionStream, AnswerStream]):
     """Calls a Triton server that serves this repository; safe to share between threads.
 
-    `url` is host:port of its gRPC port. `timeout_s` bounds each call as a whole, streams
-    included; a call's own `timeout_s` wins, None means no bound. `max_rows` is the most texts in
-    one request, longer lists are cut. `credentials` switches TLS on; `headers` go with each call.
-    `request_id` names a call in the server's logs and traces, random where it is not given. A call
-    belongs to the trace of the OpenTelemetry span that is active, else to a new one.
+    `url` is host:port of its gRPC port. `timeout_s` limits each call as a whole, streams included;
+    a call's own `timeout_s` has precedence, None means no limit. `max_rows` is the most texts in
+    one request; longer lists are sent in several. `credentials` switches TLS on; `headers` are sent
+    with each call. `request_id` names a call in the server's logs and traces; its default is
+    random. A call belongs to the trace of the active OpenTelemetry span, or else to a new one.
     Every method raises `TritonRagError`.
     """
 
@@ -67,18 +67,19 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> NDArray[np.float32]:
-        """Normalised embeddings, FP32 [texts, dimension]; one string gives one row.
+        """Embeddings, FP32 [texts, dimension]; one string gives one row.
 
-        `input_type` is what the texts are: `query`, `passage` or `text`.
+        `input_type` is what the texts are: `query`, `passage` or `text`. Rows have length 1 if the
+        served embedder normalizes them, as the default one does.
         """
         return self._run(embed_call(texts, self._max_rows, input_type), timeout_s, request_id)
 
     def count_tokens(
         self, texts: Sequence[str], *, timeout_s: float | None = None, request_id: str | None = None
     ) -> NDArray[np.int64]:
-        """The embedder's tokens of each text, INT64 [texts], with those that begin and end it.
+        """The embedder's tokens of each text, INT64 [texts], including special tokens.
 
-        No more than the embedder reads: the rest of a long text is not counted.
+        At most as many as the embedder reads: the rest of a long text is not counted.
         """
         return self._run(count_tokens_call(texts, self._max_rows), timeout_s, request_id)
 
@@ -146,7 +147,7 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         request_id: str | None = None,
         **options: Unpack[AskOptions],
     ) -> Answer:
-        """The answer to the question out of documents or a collection, with its sources."""
+        """The answer to the question from documents or a collection, with its sources."""
         request = ask_request(question, documents, options, stream=False)
         return self._answer(request, timeout_s, request_id)
 
@@ -155,7 +156,7 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         return self._run(list_call(), timeout_s, None)
 
     def collection(self, name: str, *, timeout_s: float | None = None) -> Collection:
-        """What the collection holds; raises `InvalidRequest` where there is none."""
+        """What is known of the collection; raises `InvalidRequest` if there is none."""
         return self._run(collection_call("describe", name), timeout_s, None)
 
     def create_collection(self, name: str, *, timeout_s: float | None = None) -> Collection:
@@ -163,13 +164,13 @@ class Client(BaseClient[CompletionStream, AnswerStream]):
         return self._run(collection_call("create", name), timeout_s, None)
 
     def delete_collection(self, name: str, *, timeout_s: float | None = None) -> Collection:
-        """Delete a collection with its documents; what it was."""
+        """Delete a collection with its documents; returns what it was."""
         return self._run(collection_call("delete", name), timeout_s, None)
 
     def documents(
         self, name: str, *, after: str = "", limit: int = 1000, timeout_s: float | None = None
     ) -> list[DocumentEntry]:
-        """Up to `limit` (at most 10,000) documents by id, from the first behind `after`."""
+        """Up to `limit` (at most 10,000) documents, by id, from the first after the id `after`."""
         return self._run(documents_call(name, after, limit), timeout_s, None)
 
     def upsert(

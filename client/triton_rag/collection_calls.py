@@ -1,4 +1,4 @@
-"""Describes the calls over collections as data, as `calls` does the others."""
+"""Describes the calls about collections as data, as `calls` does for the others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 def search_call(
     question: str, collection: str, options: Mapping[str, object]
 ) -> Call[list[Source]]:
-    """Question and collection to the best passages; `options`: `CollectionOptions`."""
+    """A call that finds the best passages of a collection; `options`: `CollectionOptions`."""
     rest = dict(options)
     tensors = [
         text_tensor("question", question),
@@ -39,7 +39,7 @@ def search_call(
 
 
 def collection_call(operation: str, name: str) -> Call[Collection]:
-    """`create`, `delete` or `describe`."""
+    """A call of the `operation` `create`, `delete` or `describe`."""
     return _call(operation, name, [], lambda found: Collection(**found))
 
 
@@ -64,7 +64,7 @@ def remove_call(name: str, ids: Sequence[str]) -> Call[Change]:
 def upsert_call(
     name: str, documents: Sequence[Document], embeddings: NDArray[np.float32]
 ) -> Call[Change]:
-    """Raises ValueError unless there is a row of embeddings for each passage."""
+    """A call that upserts documents; raises ValueError unless each passage has an embedding."""
     passages = [passage for document in documents for passage in document.passages]
     rows = np.asarray(embeddings, np.float32)
     if rows.ndim != 2 or len(rows) != len(passages):

@@ -1,4 +1,4 @@
-"""Collections: documents that stay on the server."""
+"""Collections: documents that are stored on the server."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ class Collection:
 
     name: str
     embedder: str
-    """The embedder that made its embeddings: a name, and a hash of what decides them."""
+    """The embedder that made its embeddings: a name, and a hash of what they depend on."""
     served_embedder: str
     """The embedder of the server; searches and upserts need the same one."""
     dimension: int
-    """Values of an embedding."""
+    """Number of values of an embedding."""
     fields: Mapping[str, str]
     """Metadata that filters can name, with their types: text, number or boolean."""
     documents: int
@@ -31,7 +31,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Passage:
-    """A slice of a document that is found as a whole."""
+    """A slice of a document; searches return whole passages."""
 
     text: str
     page: int = 0
@@ -49,9 +49,9 @@ class Document:
     """At least one."""
     title: str = ""
     content_hash: str = ""
-    """Comes back in `documents`, to find what has changed since."""
+    """Any text; `documents` returns it, so that a caller can see whether a document has changed."""
     metadata: Mapping[str, Value] = field(default_factory=dict)
-    """What filters can ask for; a field has one type in a collection."""
+    """Fields that filters can name; a field has one type in a collection."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class DocumentEntry:
     title: str
     content_hash: str
     passages: int
-    """How many it has."""
+    """Number of its passages."""
     metadata: Mapping[str, Value]
 
 
@@ -73,4 +73,4 @@ class Change:
     documents: int
     passages: int
     replaced: int
-    """Documents that were there before."""
+    """Number of documents that replaced one with the same id."""

@@ -24,7 +24,7 @@ DEFAULT_URL = "127.0.0.1:8001"
 """Where `make serve` listens for gRPC."""
 
 POLL_S = 0.1
-"""How often `wait_until_ready` asks."""
+"""Pause between two checks of `wait_until_ready`."""
 
 CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -38,7 +38,7 @@ _THIS_MACHINE = ("127.", "localhost:", "[::1]:")
 
 
 def channel_options(address: str) -> list[tuple[str, int]]:
-    """A proxy of the network (http_proxy) would look for this machine's servers on itself."""
+    """Options without a proxy for servers on this machine, which http_proxy could not reach."""
     direct = [("grpc.enable_http_proxy", 0)] if address.startswith(_THIS_MACHINE) else []
     return [*CHANNEL_OPTIONS, *direct]
 
@@ -53,7 +53,7 @@ class Deadline:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until then, 0 when it has passed, None without end."""
+        """Seconds until the deadline: 0 when it has passed, None without a deadline."""
         return None if self._end_s is None else max(0.0, self._end_s - time.monotonic())
 
     @property
@@ -140,7 +140,7 @@ class BaseClient(Generic[CompletionStreamT, AnswerStreamT]):
         return call, self._address, context
 
     def _deadline(self, timeout_s: float | None) -> Deadline:
-        """The end of a call that starts now; its own `timeout_s` wins over the client's."""
+        """The deadline of a call that starts now, by its own `timeout_s` or else the client's."""
         return Deadline(self._timeout_s if timeout_s is None else timeout_s)
 
     def _context(self, request_id: str | None) -> RequestContext:

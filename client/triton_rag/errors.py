@@ -2,7 +2,7 @@
 
     TritonRagError
     ├── InvalidRequest      the server refuses this request: change it
-    │   └── NothingFound    no passage of the collection fits: ingest more, or ask for less
+    │   └── NothingFound    no passage of the collection fits: ingest more, or widen the filter
     ├── Overloaded          the request is fine, the server has no room now: send it again later
     ├── TimedOut            the deadline passed, here or on the server: allow more time
     ├── Cancelled           the stream was closed here, or the server ended it
@@ -10,7 +10,7 @@
     └── ServerFailed        the server is at fault: read its log
 
 Wrong types of arguments are `TypeError`s, impossible values `ValueError`s, raised before anything
-is sent. The server's own words are kept: they say what was asked and what is possible.
+is sent. A message keeps the server's own text, which says what was asked and what is possible.
 """
 
 
@@ -18,7 +18,7 @@ class TritonRagError(Exception):
     """Any failure of a call to the server.
 
     `request_id` and `trace_id` name the request in the server's logs and traces; both are empty
-    where there was none, such as for `is_ready`.
+    where no request was sent to a model, such as for `is_ready`.
     """
 
     request_id: str = ""

@@ -1,4 +1,4 @@
-"""All documents of a collection, by pages."""
+"""Lists all documents of a collection, page by page."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from triton_rag.client import Client
 from triton_rag.collections import DocumentEntry
 
 PAGE = 10_000
-"""Documents in one answer; the server gives no more."""
+"""Documents in one answer: the server's limit."""
 
 
 def all_documents(client: Client, collection: str) -> Iterator[DocumentEntry]:

@@ -19,10 +19,10 @@ class Source:
 
     text: str
     document: int
-    """Position of its document in the list that was sent, from 0; from a collection: equal for
-    passages of the same document."""
+    """Position of its document in the list that was sent, from 0. From a collection: a number that
+    passages of the same document share."""
     similarity: float
-    """Cosine of the question's and the passage's embeddings, -1 to 1."""
+    """Mean of two cosines with the question, the passage's and its best sentence's, -1 to 1."""
     relevance: float
     """The reranker's score: a logit, higher is more relevant; not a probability."""
     id: str = ""
@@ -50,14 +50,14 @@ class Completion:
     num_input_tokens: int
     num_output_tokens: int
     request_id: str = field(default="", compare=False, kw_only=True)
-    """Its id in the server's logs and traces; equal texts are equal whoever asked for them."""
+    """The request's id in the server's logs and traces; comparisons of results ignore it."""
     trace_id: str = field(default="", compare=False, kw_only=True)
-    """The trace that it belongs to, 32 hexadecimal digits."""
+    """The trace that the request belongs to, 32 hexadecimal digits."""
 
 
 @dataclass(frozen=True)
 class Quote:
-    """A sentence of an answer, and the sentence of a source that it rests on."""
+    """A sentence of an answer, and the sentence of a source that supports it."""
 
     statement: str
     quote: str
@@ -67,17 +67,17 @@ class Quote:
 
 @dataclass(frozen=True)
 class Answer(Completion):
-    """An answer to a question with the sources that it may rest on."""
+    """An answer to a question, with the sources that the model could use."""
 
     sources: tuple[Source, ...]
     """Best first, by similarity, words and relevance; the answer refers to the first as `[1]`."""
     citations: tuple[int, ...]
-    """Numbers of the sources that the answer rests on, from 1, each once."""
+    """Numbers of the sources that the answer cites, from 1, each once."""
     quotes: tuple[Quote, ...] = ()
     grounded: float = 0.0
     """Share of the model's words that a source has, 0 to 1."""
 
     @property
     def cited(self) -> tuple[Source, ...]:
-        """The sources that the answer rests on, in the order of `citations`."""
+        """The sources that the answer cites, in the order of `citations`."""
         return tuple(self.sources[number - 1] for number in self.citations)

@@ -34,7 +34,7 @@ _BROKEN_CONNECTION = (
     *("failed to connect", "connection refused", "connection reset", "socket closed"),
     *("endpoint closing", "goaway", "dns resolution failed", "errors resolving"),
     *("no route to host", "handshake", "broken pipe"),
-    "received http2 header with status",  # the page of a proxy
+    "received http2 header with status",  # an error page of a proxy
 )
 """gRPC's own messages with UNAVAILABLE, the code that Triton uses for "no room"."""
 
@@ -52,7 +52,7 @@ but that header makes tritonserver 2.51 crash (SIGSEGV) when several streams fai
 """
 
 _NOTHING_FITS = "no passage fits: "
-"""In the message of a search that finds nothing; an ensemble puts its name before it."""
+"""A part of the message of a search that finds nothing; an ensemble puts its name before it."""
 
 _CODES = {
     "INVALID_ARG": grpc.StatusCode.INVALID_ARGUMENT,
@@ -63,12 +63,12 @@ _CODES = {
 }
 
 _ENSEMBLE = re.compile(r"^in ensemble '[^']*', ")
-"""What Triton puts before the message of a step; callers know no steps."""
+"""Triton puts this before the message of an ensemble's step; callers don't know the steps."""
 
 _CODED = re.compile(rf"(?P<code>{'|'.join(_CODES)}): (?P<text>.*)", re.S)
 
 _DIED = "is not healthy"
-"""In Triton's message on a request whose model's process died: the supervisor starts another."""
+"""A part of Triton's message when a model's process has died; the supervisor starts another."""
 
 _NO_ROOM = ("Exceeds maximum queue size", "Request timeout expired", "no available versions")
 """Triton's own messages on a stream when it can't accept the request now."""
@@ -113,7 +113,7 @@ def _is_broken_connection(details: str) -> bool:
 
 @contextmanager
 def checked_answer(address: str) -> Iterator[None]:
-    """Inside, an answer that is not one of our models becomes `ServerFailed`."""
+    """Turns errors of reading an answer, which none of our models gives, into `ServerFailed`."""
     try:
         yield
     except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
@@ -125,7 +125,7 @@ def checked_answer(address: str) -> Iterator[None]:
 
 @contextmanager
 def translated_errors(address: str) -> Iterator[None]:
-    """Inside, a gRPC error becomes a `TritonRagError`."""
+    """Turns a gRPC error inside into a `TritonRagError`."""
     try:
         yield
     except grpc.RpcError as error:

@@ -120,7 +120,7 @@ class BaseStream:
 
 
 class TextStream(BaseStream):
-    """Iterate it for pieces of text, once.
+    """An iterator over pieces of text; iterate it once.
 
     Leaving the loop or the `with` block, or calling `close` from any thread, cancels the
     generation on the server. Raises `TritonRagError` while it is iterated.
@@ -157,7 +157,7 @@ class TextStream(BaseStream):
 
 
 class AsyncTextStream(BaseStream):
-    """Iterate it with `async for` for pieces of text, once.
+    """An asynchronous iterator over pieces of text; iterate it once, with `async for`.
 
     Leaving the `async with` block, cancelling the task or calling `close` cancels the generation
     on the server; so does leaving the loop, as soon as the event loop gets to it. Raises

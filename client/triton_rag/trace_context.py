@@ -45,7 +45,7 @@ class RequestContext:
 
     @contextmanager
     def in_errors(self) -> Iterator[None]:
-        """Inside, a `TritonRagError` gets the ids of the request."""
+        """Adds the ids of the request to a `TritonRagError` that is raised inside."""
         try:
             yield
         except TritonRagError as error:

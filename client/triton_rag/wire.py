@@ -18,9 +18,9 @@ Message = Any
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input; `dtype` is the protocol's name of it, BYTES means UTF-8 strings.
+    """An input tensor. `dtype` is the protocol's name of its type; BYTES means UTF-8 strings.
 
-    One-dimensional, unless `values` is an array.
+    It is one-dimensional, unless `values` is an array.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Tensor:
         return list(getattr(self.values, "shape", (len(self.values),)))
 
     def to_bytes(self) -> bytes:
-        """The values as the protocol writes them: little-endian, strings behind their length."""
+        """The values as the protocol writes them: little-endian, each string after its length."""
         array = np.array(self.values, dtype=triton_to_np_dtype(self.dtype))
         if self.dtype == "BYTES":
             array = serialize_byte_tensor(array)  # of dtype object, empty where there are no values
@@ -54,7 +54,7 @@ KEEPS_DEADLINES = ("llm", "rag_cancellable", "answer")
 
 
 def set_timeout(request: Message, timeout_s: float | None) -> None:
-    """Tell the server after which time the client stops waiting; None means no limit."""
+    """Tell the server how long the client waits for the answer; None means no limit."""
     if timeout_s is not None and request.model_name in KEEPS_DEADLINES:
         request.parameters["timeout"].int64_param = max(1, round(timeout_s * 1e6))
 

@@ -1,4 +1,4 @@
-"""Everything of this folder, put together from the settings."""
+"""Puts the parts of this folder together, as the settings say."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,7 +38,7 @@ class Access:
 
 @asynccontextmanager
 async def open_access(settings: AccessSettings) -> AsyncIterator[Access]:
-    """Opens key file, counts and ledger; at the end everything that was used is written.
+    """Opens keys, counts and ledger; at the end all usage is written.
 
     Raises KeyStoreError and LedgerError.
     """

@@ -1,8 +1,8 @@
 """How many requests are in front of Triton at a time, and which are refused when it is full.
 
-A bounded number runs; the others wait in a fair queue, which is bounded too. Of the places that are
-free, in the queue and among the running, one tenant may take a share only. So a flood fills most of
-them but never all, and a tenant that comes next finds one at once.
+A limited number runs; the others wait in a fair queue, which is limited too. One tenant may only
+take a share of the free places, in the queue and among the running. So a flood of requests takes
+most places but never all, and a tenant that comes later finds one at once.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from gateway.errors import DeadlinePassed, Unavailable
 from gateway.table import NUMBER, Count
 
 _SHARE = 3
-"""A tenant may have this many times what it leaves free: three quarters when it is alone. One that
-has nothing yet may have what is free."""
+"""A tenant may have this many times what it leaves free: three quarters when it is alone. A tenant
+that has nothing yet may take all that is free."""
 _MOMENT_S = 30.0
 """How long after its last request a tenant still counts as present."""
 _LONGEST_WAIT_S = 60.0
@@ -32,37 +32,37 @@ _RATE_S = 10.0
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Room:
-    """What there is room for, a table of the settings; tokens are bounds of input and output."""
+    """How much may run and wait, a table of the settings; tokens are bounds of input and output."""
 
     running: Count = 32
     running_tokens: Count = 500_000
     waiting: Count = 512
     waiting_tokens: Count = 4_000_000
     reading_tokens: Count = 8192
-    """Bounds of prompts whose first token is still to come. The model reads them one after the
-    other, so a short one waits for all that came before it."""
+    """Most tokens of prompts without a first token yet. The model reads prompts one after the
+    other, so a short one waits for all before it."""
     beside: Annotated[int, NUMBER, Field(ge=0)] | None = None
-    """Most generations of one tenant that run while another is here, or was within 30 s; the engine
-    reads their prompts one at a time. 0: no bound, None: as suits where `llm` computes."""
+    """Most running generations of one tenant while another tenant has requests, or had some within
+    30 s; their prompts are read one at a time. 0: no limit, None: by the device of `llm`."""
 
     @property
     def largest(self) -> int:
-        """What one request is charged at most while it runs. Others would have to leave for a
-        larger one, and could not come in beside it."""
+        """Most tokens that one running request is charged. A larger one could only start when
+        others have ended, and no other could start beside it."""
         return self.running_tokens // (1 + _SHARE)
 
     @property
     def longest(self) -> int:
-        """What one prompt is charged at most while it is read: half, so a tenant has one long
-        prompt at a time, and another tenant's may come beside it."""
+        """Most tokens that one prompt is charged while it is read: half, so that a tenant has one
+        long prompt at a time, and another tenant's can be read beside it."""
         return self.reading_tokens // 2
 
 
 class Admission:
-    """Lets requests to one kind of model, in fair order."""
+    """Lets requests through to one kind of model, in fair order."""
 
     def __init__(self, room: Room, *, is_shared: bool = True) -> None:
-        """Not `is_shared`: one tenant may have everything."""
+        """One tenant may take all of `room` unless `is_shared`."""
         self.room, self.is_shared = room, is_shared
         self.queue = FairQueue()
         self._turns: dict[Ticket, asyncio.Future[None]] = {}
@@ -70,12 +70,12 @@ class Admission:
         self.is_held = self._is_closed = False
         self.beside = room.beside
         self._came_s: dict[str, float] = {}
-        """When the last requests of the last two tenants came."""
+        """When the latest requests of the latest two tenants came."""
 
     async def enter(self, ticket: Ticket, deadline: float | None = None) -> None:
-        """Returns when it is the ticket's turn; it must `leave` then.
+        """Returns when it is the ticket's turn; afterwards it must `leave`.
 
-        Raises Unavailable when there is no room to wait, and DeadlinePassed. A caller that is gone
+        Raises Unavailable when there is no room to wait, and DeadlinePassed. A caller that leaves
         cancels the waiting.
         """
         self._note(ticket.tenant)
@@ -110,22 +110,22 @@ class Admission:
         self._start_what_may()
 
     def hold(self, is_held: bool) -> None:
-        """While it is held nothing starts beside what runs: the model has more than it can run."""
+        """While `is_held`, nothing starts beside what runs: the model has more than it can run."""
         self.is_held = is_held
         self._start_what_may()
 
     def close(self) -> None:
-        """The gateway ends: refuses calls that wait, and new ones; they may ask another one."""
+        """The gateway ends: refuses waiting and new calls, which may ask another gateway."""
         self._is_closed = True
         for turn in self._turns.values():
             if not turn.done():
                 turn.set_exception(_ending())
 
     def _give_up(self, ticket: Ticket) -> None:
-        """Whether it still waits, or has its turn already and can't use it."""
+        """Take the ticket back: it still waits, or has its turn and can't use it."""
         if self._turns.pop(ticket, None) is not None:
             self.queue.leave(ticket)
-            self._start_what_may()  # others may have waited behind it
+            self._start_what_may()  # others may have waited for it
         else:
             self.leave(ticket, 0)
 
@@ -133,11 +133,11 @@ class Admission:
         while (ticket := self.queue.next(self._may_start)) is not None and self._fits(ticket):
             self.queue.start(ticket)
             turn = self._turns.pop(ticket)
-            if not turn.done():  # its caller may be gone, and about to say so
+            if not turn.done():  # its caller may have left, and be about to give up
                 turn.set_result(None)
 
     def _note(self, tenant: str) -> None:
-        """Keeps this tenant, and the one before it."""
+        """Note when this tenant came; only it and the tenant before it are kept."""
         self._came_s.pop(tenant, None)
         self._came_s = dict([*self._came_s.items()][-1:]) | {tenant: time.monotonic()}
 
@@ -161,8 +161,8 @@ class Admission:
         )
 
     def _yields(self, ticket: Ticket) -> bool:
-        """Whether its tenant runs as many as it may beside another: one while the engine reads a
-        prompt, whosever it is. A newcomer's then waits for one prompt, and none comes with it."""
+        """Whether its tenant runs as many as it may beside another tenant: only one while the
+        engine reads any prompt. So a new tenant's prompt waits for one other prompt at most."""
         own = self.queue.of(ticket.tenant)
         if not self.beside or not own.running or not self._has_neighbour(ticket.tenant):
             return False
@@ -170,7 +170,7 @@ class Admission:
         return is_one_read or own.running >= self.beside
 
     def _fits(self, ticket: Ticket) -> bool:
-        """Whether there is room now. No later request passes one that waits for it."""
+        """Whether there is room now. No later request passes one that waits for room."""
         if not self.queue.running:
             return True
         if self.is_held:
@@ -215,9 +215,9 @@ def fair(
     *,
     comes_whole: bool = False,
 ) -> Handler:
-    """Waits for the request's turn; generations and encoders have rooms of their own.
+    """Waits for the request's turn; generations and encoders have separate rooms.
 
-    An answer that comes whole does not tell when its prompt was read, which is then not bounded.
+    An answer that comes whole does not show when its prompt was read, so that is not limited.
     """
 
     async def answer(call: Call) -> AsyncGenerator[Event, None]:
@@ -242,7 +242,7 @@ def fair(
 
 
 def _ticket(call: Call, need: Demand, room: Room) -> Ticket:
-    """Prompts with sources are not known here; their models bound them."""
+    """A call's ticket. Prompts with sources are not known here; their models limit them."""
     request, prompt = call.request, 0
     if isinstance(request, Generate) and not request.documents and request.collection is None:
         prompt = min(need.input_tokens, room.longest)
@@ -266,7 +266,7 @@ class _Rate:
         self._at_s = now_s
 
     def time_for_s(self, tokens: int) -> float:
-        """How long so many tokens take, within reason."""
+        """Seconds that so many tokens take at this rate, from 1 to `_LONGEST_WAIT_S`."""
         self.add(0)
         seconds = tokens / (self._tokens / _RATE_S) if self._tokens >= 1 else _LONGEST_WAIT_S
         return min(max(1.0, seconds), _LONGEST_WAIT_S)

@@ -33,8 +33,8 @@ _PORT = re.compile(r":\d*$")
 class Authenticator:
     """Finds the caller of a request; without a store every caller on this machine is accepted.
 
-    A web page can give its own name the address of this machine, and its scripts would be such a
-    caller. So the name that was asked must then be this machine's, or one of `hosts`.
+    A web page can give its own name the address of this machine (DNS rebinding), and its scripts
+    would be such a caller. So the Host of a request must then be this machine, or one of `hosts`.
     """
 
     def __init__(self, store: KeyStore | None, hosts: Collection[str] = ()) -> None:

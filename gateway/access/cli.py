@@ -252,6 +252,6 @@ def _reported() -> Iterator[None]:
 
 
 def _show_token(key: Key, secret: str) -> None:
-    """The token alone goes to stdout, so that a program can take it."""
+    """Print a key; only its token goes to stdout, so that a program can read it."""
     click.echo(f"key {key.id} of tenant {key.tenant}; it is shown this once:", err=True)
     print(token(key.id, secret))

@@ -1,8 +1,8 @@
-"""How much each key used in the last minute: what a store of counts does, and one in memory.
+"""How much each key used in the last minute: the protocol of stores of counts, and one in memory.
 
-Windows count in ticks of half a second. What a request used is remembered with the tick in which
-it was admitted, for a minute and one tick. So no minute holds more than the limit, and at most 1 %
-of it is lost. What a reservation did not need is given back to its tick.
+Windows count in ticks of half a second. What a request used counts in the tick in which it was
+admitted, for a minute and one tick. So no minute has more than the limit, and at most 1 % of the
+limit is lost. What a reservation did not need is subtracted from its tick.
 """
 
 import time
@@ -18,7 +18,7 @@ WINDOW_TICKS = 60_000 // TICK_MS + 1
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a store answers: the counts of the key now, with the request if it was not refused."""
+    """A store's answer: the counts of the key now, including the request unless it was refused."""
 
     refused: str
     """The first limit that is used up: requests, tokens or streams; empty: everything was taken."""
@@ -28,21 +28,22 @@ class Taken:
     tokens: int
     streams: int
     requests_reset_ms: int
-    """How long until the count is 0 if nothing else comes."""
+    """How long until the count is 0 if no other request comes."""
     tokens_reset_ms: int
     tick: int = 0
     """The tick in which this request was counted, for `Counts.correct`."""
 
 
 class Counts(Protocol):
-    """Counts of all keys. What is taken is taken at once, or not at all."""
+    """Counts of all keys. A call of `take` takes everything or nothing."""
 
     async def take(self, key_id: str, limits: Limits, tokens: int, stream: str) -> Taken:
-        """Takes a request, tokens, and a place among the streams by this name; empty: none."""
+        """Takes a request, tokens, and a place among the streams under the name `stream`; empty:
+        no place."""
         ...
 
     def correct(self, key_id: str, tick: int, tokens: int) -> None:
-        """Adds tokens, usually below 0, to what was taken at a tick; doesn't wait."""
+        """Adds tokens (usually a number below 0) to what was taken at a tick; doesn't wait."""
         ...
 
     def release(self, key_id: str, stream: str) -> None:
@@ -53,7 +54,7 @@ class Counts(Protocol):
 
 
 STREAM_WAIT_MS = 1000
-"""For streams, whose end is not known: try again after this."""
+"""When to try again after a refusal by the limit of streams, whose ends are not known."""
 
 
 class Window:
@@ -61,7 +62,7 @@ class Window:
 
     def __init__(self) -> None:
         self._amounts: dict[int, int] = {}
-        """In order of ticks."""
+        """Amounts by tick, in order."""
         self._total = 0
 
     def total(self, now_ms: int) -> int:
@@ -78,13 +79,13 @@ class Window:
         return tick
 
     def correct(self, tick: int, amount: int) -> None:
-        """Adds an amount, usually below 0, to a tick that still counts."""
+        """Adds an amount (usually a number below 0) to a tick, if that still counts."""
         if tick in self._amounts:
             self._amounts[tick] += amount
             self._total += amount
 
     def free_after_ms(self, now_ms: int, amount: int) -> int:
-        """How long until `amount` of what counts now counts no more."""
+        """How long until `amount` of what counts now no longer counts."""
         freed = 0
         for tick, counted in self._amounts.items():
             freed += counted

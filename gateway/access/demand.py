@@ -13,16 +13,16 @@ CALL_TOKENS = 64
 """Most tokens that a chat template puts around one call."""
 
 TOOLS_TOKENS = 4096
-"""Most tokens that a chat template says about tools, beside what they are."""
+"""Most tokens that a chat template writes about tools, in addition to their definitions."""
 
 MAX_TOKEN_BYTES = 128
-"""A text of n bytes has at least n / this many tokens: 32 characters of up to 4 bytes each, which
-is what the models take a token to be at most (they refuse longer ones)."""
+"""A text of n bytes has at least n / MAX_TOKEN_BYTES tokens: the models take a token to have at
+most 32 characters on average (they refuse longer texts), of up to 4 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What is assumed where a request says nothing."""
+    """Values for requests that don't give them."""
 
     context_tokens: int = 8192
     """Most tokens that a model reads at once."""
@@ -35,10 +35,10 @@ class Demand:
     """Bounds of the tokens of one request."""
 
     input_tokens: int
-    """Never more than this."""
+    """Upper bound of the input's tokens."""
     output_tokens: int = 0
     least_tokens: int = 1
-    """Never less than this, if the answer is as long as it may be."""
+    """Lower bound of all tokens, if the answer is as long as it may be."""
 
     @property
     def tokens(self) -> int:
@@ -50,7 +50,7 @@ def demand(request: Request, assumed: Assumptions) -> Demand:
     match request:
         case Generate():
             most = assumed.context_tokens
-            if request.collection is None:  # else its sources are not known yet
+            if request.collection is None:  # with one, its sources are not known yet
                 most = min(_prompt_bytes(request), most)
             asked = request.sampling.max_tokens
             least = least_input_tokens(request) + (asked or 1)
@@ -68,7 +68,7 @@ def demand(request: Request, assumed: Assumptions) -> Demand:
 
 
 def least_input_tokens(request: Generate) -> int:
-    """A lower bound of the prompt's tokens; 0 with sources, which the prompt has a part of."""
+    """A lower bound of the prompt's tokens; 0 with sources: the prompt may have only some."""
     return (
         0 if request.documents or request.collection else _bytes(_texts(request)) // MAX_TOKEN_BYTES
     )
@@ -91,7 +91,7 @@ def _prompt_bytes(request: Generate) -> int:
 
 
 def _json_bytes(text: str) -> int:
-    """Bytes of JSON as Llama's template writes it, with indents; with quotes in it escaped."""
+    """Bytes of JSON as Llama's template writes it: indented, and with escaped quotes."""
     return _bytes([json.dumps(json.loads(text, strict=False), indent=4, ensure_ascii=False)])
 
 
@@ -108,5 +108,5 @@ def _text_bound(text: str) -> int:
 
 
 def _bytes(texts: Iterable[str]) -> int:
-    """Bytes of UTF-8; texts in ASCII, which most are, are not encoded for it."""
+    """Bytes of the texts in UTF-8; ASCII texts, the usual case, are not encoded to count them."""
     return sum(len(text) if text.isascii() else len(text.encode()) for text in texts)

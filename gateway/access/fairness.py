@@ -1,11 +1,11 @@
 """The order in which tenants get the models: fair queueing over tokens.
 
-Every tenant has a clock that runs by the tokens that it used, over its weight. Next is the waiting
-tenant whose clock, with the bounds of what it has running, is behind. A tenant that was idle starts
-at the clock of the others, so idle time earns nothing.
+Every tenant has a clock that advances by the tokens that it used, divided by its weight. The next
+tenant is the waiting one with the lowest clock, to which the bounds of its running requests are
+added. A tenant that was idle starts at the clock of the others, so idle time earns nothing.
 
-Inside a tenant the request with the smallest sum of clock at arrival and own tokens is first: short
-ones pass long ones, and a long one is passed by no more tokens than its own.
+Within a tenant the request with the smallest sum of clock at arrival and own tokens is first. So
+short requests pass a long one, but in total by no more tokens than it has itself.
 """
 
 import heapq
@@ -21,7 +21,7 @@ class Ticket:
     tenant: str
     weight: float
     tokens: int
-    """The bound of what it takes."""
+    """Upper bound of its tokens."""
     prompt_tokens: int = 0
     """The part of it that the model still has to read; 0 after its first token."""
 
@@ -31,16 +31,16 @@ class Tenant:
     """One tenant's part of a queue."""
 
     clock: float = 0.0
-    """Tokens used, over the weight."""
+    """Tokens used, divided by the weight."""
     charged: float = 0.0
-    """Bounds of what runs, over the weight."""
+    """Bounds of the tokens of running requests, divided by the weight."""
     running: int = 0
     running_tokens: int = 0
     reading_tokens: int = 0
-    """Bounds of the prompts that the model reads."""
+    """Bounds of the tokens of prompts that the model still reads."""
     waiting_tokens: int = 0
     waiting: list[tuple[float, int, Ticket]] = field(default_factory=list)
-    """A heap."""
+    """Waiting tickets with their order, as a heap."""
 
     @property
     def is_idle(self) -> bool:
@@ -52,14 +52,14 @@ class FairQueue:
 
     def __init__(self) -> None:
         self._active: dict[str, Tenant] = {}
-        """Those with tickets."""
+        """Tenants with tickets."""
         self._idle: dict[str, float] = {}
-        """The clocks of those without; at most one for each tenant that has a key."""
+        """The clocks of tenants without tickets; at most one for each tenant that has a key."""
         self._clock = 0.0
-        """The furthest clock of those who became idle."""
+        """The highest clock of all tenants that became idle."""
         self._arrivals = itertools.count()
         self.waiting_tokens = 0
-        """Bounds of all that wait."""
+        """Bounds of the tokens of all waiting tickets."""
         self.running_tokens = 0
         self.reading_tokens = 0
         self.waiting = 0
@@ -67,11 +67,11 @@ class FairQueue:
 
     @property
     def tenants(self) -> int:
-        """How many have something here."""
+        """Number of tenants with tickets."""
         return len(self._active)
 
     def of(self, tenant: str) -> Tenant:
-        """What a tenant has here; for reading."""
+        """What a tenant has here; not to be changed by the caller."""
         return self._active.get(tenant) or Tenant()
 
     def push(self, ticket: Ticket) -> None:
@@ -84,7 +84,7 @@ class FairQueue:
         self.waiting_tokens += ticket.tokens
 
     def next(self, may_start: Callable[[Ticket], bool]) -> Ticket | None:
-        """The waiting ticket that is first among those of tenants that may start one now."""
+        """The first waiting ticket of the first tenant that may start it; None if there is none."""
         ready = [tenant for tenant in self._active.values() if tenant.waiting]
         for tenant in sorted(ready, key=lambda one: (one.clock + one.charged, len(one.waiting))):
             ticket = tenant.waiting[0][2]
@@ -111,7 +111,7 @@ class FairQueue:
         ticket.prompt_tokens = 0
 
     def leave(self, ticket: Ticket) -> None:
-        """The caller of a waiting ticket is gone."""
+        """The caller of a waiting ticket has left."""
         tenant = self._active[ticket.tenant]
         self._stop_waiting(tenant, ticket)
         self._rest(ticket.tenant, tenant)

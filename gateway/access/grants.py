@@ -23,8 +23,8 @@ class Grant:
         return self.key is None or self.key.allows_model(model)
 
     def check(self, request: Request) -> None:
-        """Raises Forbidden for the model that the caller names, if any, and BadRequest for what is
-        longer than the key may ask."""
+        """Raises Forbidden if the key may not use the model that the request names, and BadRequest
+        for a longer input or answer than the key allows."""
         if self.key is not None and request.model and not self.allows(request.model):
             raise Forbidden(
                 f"the key may not use model '{request.model}'; it may use"
@@ -46,7 +46,7 @@ class Grant:
             )
 
     def bounded(self, request: Request, assumed: Assumptions) -> Request:
-        """The request, with the key's longest answer where the model's own could be longer."""
+        """The request, with the key's `max_tokens` where the model's default could be longer."""
         most = self.limits.max_tokens
         if not isinstance(request, Generate) or request.sampling.max_tokens is not None:
             return request
@@ -66,7 +66,8 @@ class Grants:
         self._tiers = {DEFAULT_TIER: UNLIMITED, **tiers}
 
     async def of(self, caller: Caller) -> Grant:
-        """Raises Unauthenticated when the key was disabled or ended since the request came in."""
+        """The caller's grant; raises Unauthenticated if its key was disabled or has expired since
+        the request came in."""
         if self._store is None:
             tier = self._tiers[DEFAULT_TIER]
             return Grant(tier, tier.weight)

@@ -1,4 +1,4 @@
-"""Opens the keys where the settings or a command say they are."""
+"""Opens the store of keys that the settings or a command name."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ _NEEDED = "a file, or postgresql://user:password@host:port/database, is needed"
 
 
 def is_database(where: str) -> bool:
-    """Whether it is a URL of one, and no file."""
+    """Whether `where` is the URL of a database, and no file."""
     return where.startswith(POSTGRES)
 
 
@@ -39,11 +39,11 @@ def _is_url(where: str) -> bool:
 
 
 Keys = Annotated[str, AfterValidator(_checked)]
-"""A setting. Faults don't repeat it: it may hold a password."""
+"""A setting; messages about faults don't repeat it: it may hold a password."""
 
 
 async def open_key_store(where: str) -> KeyStore:
-    """A file, or the URL of a PostgreSQL database; raises KeyStoreError."""
+    """The keys in a file, or at the URL of a PostgreSQL database; raises KeyStoreError."""
     if not _is_possible(where):
         raise KeyStoreError(_NEEDED)
     if not is_database(where):

@@ -1,7 +1,7 @@
 """API keys: what is stored of them, and how a secret is made and verified.
 
 A token is `sk-ID-SECRET`. The secret is 256 random bits, so one SHA-256 is enough to store it: slow
-hashes protect what people choose, and nobody can try 2^256 secrets. The id finds the key.
+hashes are for secrets that people choose, and nobody can try 2^256 secrets. The id finds the key.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from gateway.access.tiers import DEFAULT_TIER, Limits
 from gateway.table import Table
 
 _NO_HASH = "0" * 64
-"""Compared when the key is unknown, so that this takes as long as a wrong secret."""
+"""A hash to compare with when the key is unknown, so that this takes as long as a wrong secret."""
 
 _TRITON_PATHS = re.compile(r"/v2(/models(/(?P<model>[^/]*).*)?|/repository/.*)?", re.DOTALL)
 """The paths of Triton's own protocol."""
@@ -39,7 +39,7 @@ class Key(Table):
     name: str = ""
     tier: str = DEFAULT_TIER
     limits: Limits = Limits()
-    """What differs from the tier."""
+    """Limits that differ from the tier's."""
     models: tuple[str, ...] = ("*",)
     """Patterns of model names that it may use, `*` and `?` as in file names."""
     routes: tuple[str, ...] = ("*",)
@@ -49,7 +49,7 @@ class Key(Table):
     disabled: bool = False
 
     def has_secret(self, secret: str, now: datetime) -> bool:
-        """Whether it is one of the valid secrets, compared in constant time."""
+        """Whether `secret` is one of the valid ones, compared in constant time."""
         digest = hash_secret(secret)
         matches = [hmac.compare_digest(digest, stored.sha256) for stored in self.secrets]
         live = [stored.expires is None or now < stored.expires for stored in self.secrets]
@@ -70,8 +70,8 @@ class Key(Table):
         return any(fnmatchcase(model, pattern) for pattern in self.models)
 
     def allows_route(self, path: str) -> bool:
-        """Whether it may use a path; Triton's own only by a pattern that begins with /v2, because
-        requests there pass no guards and no cache, and /metrics only by its name: it tells of all
+        """Whether it may use a path. Triton's own need a pattern that begins with /v2, because
+        requests there pass no guards and no cache; /metrics needs its name, because it shows all
         tenants."""
         if path == "/metrics":
             return path in self.routes
@@ -98,7 +98,7 @@ def new_key_id() -> str:
 
 
 def token(key_id: str, secret: str) -> str:
-    """What a client sends."""
+    """The token that a client sends."""
     return f"sk-{key_id}-{secret}"
 
 

@@ -1,7 +1,7 @@
-"""What every key used of every model: a SQLite file that outlives the gateway.
+"""What every key used of every model: a SQLite file that stays when the gateway ends.
 
-Entries are summed in memory and written together, in the background, with a commit that is on disk
-before it counts as written. A gateway that is killed loses what it had not written: half a second.
+Entries are summed in memory and written together, in the background; they count as written when the
+commit is on disk. A killed gateway loses what it has not written: half a second.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ HOUR_S = 3600
 class Amounts:
     """Sums; tokens of refused requests are bounds, all others are the models' own counts.
 
-    A request that broke before its model counted the input has the bound of its input.
+    A request that failed before its model counted the input is booked with the bound of its input.
     """
 
     requests: int = 0
@@ -40,7 +40,7 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What amounts are summed by; `hour` is in hours since 1970."""
+    """The key by which amounts are summed; `hour` is in hours since 1970."""
 
     hour: int
     tenant: str
@@ -91,7 +91,7 @@ class Ledger:
         self._writer: asyncio.Task[None] | None = None
 
     def add(self, caller: Caller, model: str, amounts: Amounts) -> None:
-        """Doesn't wait; needs a running loop."""
+        """Add amounts to be written later; doesn't wait, and needs a running event loop."""
         self._collect(
             Account(int(time.time()) // HOUR_S, caller.tenant, caller.key_id, model), amounts
         )
@@ -99,7 +99,7 @@ class Ledger:
             self._writer = asyncio.create_task(self._write_always())
 
     async def close(self) -> None:
-        """After what is left was written."""
+        """Write what is left, then close the file."""
         self._ending.set()
         if self._writer is not None:
             await self._writer
@@ -139,7 +139,7 @@ def usage(path: Path, since_hour: int = 0, key_id: str = "", model: str = "") ->
 
 def _opened(path: Path) -> sqlite3.Connection:
     try:
-        # The writing thread is another one each time, but there is one at a time.
+        # Different threads write, but only one at a time.
         file = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
         file.execute("pragma journal_mode = wal")
         file.execute("pragma synchronous = full")
@@ -150,7 +150,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _why(path: Path) -> str:
-    """What SQLite does not say of a path; empty where nothing is wrong with it."""
+    """What is wrong with a path, which SQLite's error does not say; empty if nothing is."""
     if path.is_dir():
         return "is a folder; a file is needed"
     return "" if path.parent.is_dir() else "its folder does not exist"
@@ -163,6 +163,6 @@ def _write(file: sqlite3.Connection, pending: dict[Account, Amounts]) -> None:
         file.executemany(_ADD, [astuple(key) + astuple(value) for key, value in pending.items()])
         file.execute("commit")
     except sqlite3.Error:
-        if file.in_transaction:  # on a full disk SQLite has ended it by itself
+        if file.in_transaction:  # on a full disk SQLite has ended the transaction itself
             file.execute("rollback")
         raise

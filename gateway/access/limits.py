@@ -1,9 +1,9 @@
-"""Limits of a key: reserved before a request is forwarded, settled when it ends or breaks.
+"""Limits of a key: reserved before a request is forwarded, settled when it ends or fails.
 
 Tokens are reserved at their bound (input and `max_tokens`) in the minute in which their request is
 admitted, and settled with what was used, in the same minute. So nothing that a client does in
-between, such as breaking a stream, makes a limit leak or a key lose tokens. A gateway that is
-killed leaves its reservations at their bound, for the rest of the minute.
+between, such as leaving a stream, lets a key exceed a limit or lose tokens. The reservations of a
+killed gateway stay at their bound for the rest of the minute.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ _ASKED = {
 
 @dataclass(slots=True)
 class Reservation:
-    """What one request holds of the limits of its key."""
+    """What one request has reserved of its key's limits."""
 
     key_id: str
     tokens: int
     stream: str
-    """Its place among the concurrent streams; empty: none."""
+    """Name of its place among the concurrent streams; empty: it has none."""
     tick: int
     headers: dict[str, str]
     """What is left of the limits, as OpenAI's clients read it."""
@@ -42,7 +42,8 @@ class Limiter:
     async def reserve(
         self, key_id: str, limits: Limits, demand: Demand, stream: str
     ) -> Reservation | None:
-        """None without any limit; raises Limited or BadRequest, and has then reserved nothing."""
+        """Reserve for one request; None for a key without limits. Raises Limited or BadRequest:
+        then nothing is reserved."""
         if not _counts_anything(limits):
             return None
         _refuse_what_never_fits(limits, demand)
@@ -53,14 +54,14 @@ class Limiter:
         return Reservation(key_id, tokens, stream, taken.tick, headers(limits, taken))
 
     def adjust(self, reservation: Reservation, tokens: int) -> None:
-        """Reserves `tokens` instead, once they are known better."""
+        """Reserve `tokens` instead, once the number is known better."""
         if tokens != reservation.tokens:
             change = tokens - reservation.tokens
             self._counts.correct(reservation.key_id, reservation.tick, change)
             reservation.tokens = tokens
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
-        """Counts what was used, and gives the place back; once for each reservation."""
+        """Count what was used, and give the place back; call it once for each reservation."""
         self.adjust(reservation, tokens)
         if reservation.stream:
             self._counts.release(reservation.key_id, reservation.stream)

@@ -1,4 +1,4 @@
-"""The handler that holds callers to their limits and books what they use."""
+"""The handler that applies the callers' limits and books what they use."""
 
 import itertools
 import secrets
@@ -16,17 +16,17 @@ from gateway.call import LAST, Call, Caller, Event, Generate, Handler, Label, Us
 from gateway.errors import GatewayError, Limited
 
 _MODEL_MAY_HAVE_WORKED = (500, 502, 504)
-"""Statuses of errors after which tokens count; a refusal costs none."""
+"""Statuses of errors after which the input's tokens count; other errors are refusals."""
 
 AHEAD_TOKENS = 16
-"""Tokens that are counted for a stream that its client left: the model goes on until it learns of
-it. A small model that shares one core with the gateway made 7 more on average."""
+"""Tokens that are counted in addition for a stream that its client left: the model continues until
+it notices. A small model that shares one core with the gateway made 7 more on average."""
 
 LOOKS = 10
-"""Reads of files and lists that each request of the limit allows."""
+"""Looks (reads of files and lists) that the limit allows for each request that it allows."""
 
 LOOK_AGAIN_S = 1.0
-"""How long a stream may go on after its key was disabled."""
+"""How long a stream may continue after its key was disabled."""
 
 
 def limited(inner: Handler, meter: "Meter", label: Label = str) -> Handler:
@@ -72,7 +72,7 @@ class Entry:
 
 
 class Meter:
-    """Limits and ledger together: what is refused and what is used goes into both."""
+    """Limits and ledger together: both get what was used."""
 
     def __init__(
         self, grants: Grants, limiter: Limiter, ledger: Ledger | None, assumed: Assumptions
@@ -82,10 +82,10 @@ class Meter:
         self._ledger = ledger
         self._assumed = assumed
         self._names = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
-        """For streams: request ids are the clients', who may use one twice."""
+        """Names of streams; request ids would not do: a client may use one twice."""
 
     async def admit(self, call: Call, label: Label = str) -> Entry:
-        """Raises what the grant or the limits refuse; then only the ledger counts the request."""
+        """Admit a call; raises the refusals of grant and limits: then only the ledger counts it."""
         grant = await self._grants.of(call.caller)
         model = label(call.request.model)
         call.weight = grant.weight
@@ -108,12 +108,12 @@ class Meter:
         await self._grants.of(entry.call.caller)
 
     async def count(self, call: Call) -> None:
-        """A request that is answered without a model; raises what the limits refuse."""
+        """Count a request that is answered without a model; raises the refusals of the limits."""
         self.settle(await self.admit(call))
 
     async def look(self, caller: Caller) -> None:
-        """A look at what is kept here; raises what the limits refuse. Looks have counts of their
-        own, and no place in the ledger."""
+        """Count a look (a read of files or lists); raises the refusals of the limits. Looks have a
+        limit of their own, and are not in the ledger."""
         limits = (await self._grants.of(caller)).limits
         if limits.requests_per_minute is not None:
             looks = Limits(requests_per_minute=LOOKS * limits.requests_per_minute)
@@ -157,7 +157,7 @@ class Meter:
 
 
 def _unseen(entry: Entry, usage: Usage) -> int:
-    """Tokens that the model may have generated for a client that left, beyond those that came here.
+    """Tokens that the model may have generated after a client has left.
 
     Limits count them, since the model worked; the ledger doesn't, since nobody read them.
     """
@@ -167,9 +167,9 @@ def _unseen(entry: Entry, usage: Usage) -> int:
 
 
 def used(call: Call, need: Demand, error: GatewayError | None) -> Usage:
-    """What the models worked for one request that ended or broke.
+    """The tokens of one request that ended or failed, as the models counted them.
 
-    They count exactly. One that broke before the first response has the bound of its input.
+    If it failed before the first response, its input has the bound instead of a count.
     """
     usage = call.usage or Usage()
     refused = error is not None and error.status not in _MODEL_MAY_HAVE_WORKED

@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
 _LOOK_AGAIN_S = 30.0
-"""The keys are read again without a notice too: a dead connection brings none."""
+"""The keys are read again after this time even without a notice: a dead connection brings none."""
 
 _CREATE = """
 create table if not exists gateway_keys (id text primary key, key jsonb not null);
@@ -38,7 +38,7 @@ _Connection: TypeAlias = "psycopg.AsyncConnection[tuple[Any, ...]]"
 class PostgresKeyStore:
     """Keys of the database at `url`: postgresql://user:password@host/database.
 
-    While the database is away the last keys stay in force, and the log has an error.
+    While the database is away the last keys stay valid, and the log has an error.
     """
 
     def __init__(self, url: str) -> None:

@@ -33,21 +33,22 @@ class AccessSettings(Table):
     keys: Keys = ""
     """JSON file that `python -m gateway keys` writes, or the URL of a PostgreSQL database."""
     hosts: tuple[Host, ...] = ()
-    """Names beside this machine's own by which it may be asked where there are no keys, such as
-    those of a proxy in front of it."""
+    """Hosts that requests may name in addition to this machine where there are no keys, such as a
+    proxy in front of the gateway."""
     counts: StoreUrl = ""
-    """URL of the Valkey or Redis where gateways share the counts of limits; empty: each its own."""
+    """URL of the Valkey or Redis in which gateways share the counts of limits; empty: each gateway
+    counts for itself."""
     ledger: Path | None = None
-    """SQLite file of what every key uses; without it nothing is booked."""
+    """SQLite file with the usage of every key; without it usage is not stored."""
     tiers: dict[str, Tier] = Field(default_factory=dict)
-    """Limits and weights by name; keys name theirs, `default` is for those that don't."""
+    """Limits and weights, by the name that keys give; `default` is for keys that name none."""
     context_tokens: Count = _ASSUMPTIONS.context_tokens
-    """Most tokens that a model reads at once; bounds what a request reserves."""
+    """Most tokens that a model reads at once, which limits what a request reserves."""
     default_max_tokens: Count = _ASSUMPTIONS.default_max_tokens
     """Tokens that are reserved for an answer whose request has no `max_tokens`."""
     generating: Room = Room()
     encoding: Room = Room()
-    """For embeddings and ranks."""
+    """Room for embeddings and ranks."""
 
     @property
     def assumptions(self) -> Assumptions:

@@ -1,4 +1,4 @@
-"""What a key may use, as its tier or the key itself says."""
+"""Limits of what a key may use: its tier's and its own."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from gateway.table import NUMBER, Count, Table
 
 
 class Limits(Table):
-    """Bounds of one key; None is no bound."""
+    """Limits of one key; None means no limit."""
 
     requests_per_minute: Count | None = None
     tokens_per_minute: Count | None = None
@@ -21,7 +21,7 @@ class Limits(Table):
     """Longest prompt, in tokens of the model that is asked."""
 
     def changed_by(self, other: "Limits") -> "Limits":
-        """These limits, with what `other` sets in their place."""
+        """These limits, replaced by those that `other` sets."""
         return self.model_copy(update=other.model_dump(exclude_none=True))
 
 

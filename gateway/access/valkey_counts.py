@@ -16,9 +16,9 @@ from gateway.access.tiers import Limits
 from gateway.shared_store import SharedStore, StoreDown
 
 _ANSWER_S = 1.0
-"""A store that answers later than this counts as away."""
+"""A store that takes longer than this to answer counts as away."""
 _LEASE_MS = 60_000
-"""A place of a gateway that died is free after this."""
+"""Time after which a place of a gateway that died is free."""
 _RENEW_S = _LEASE_MS / 3000
 _NO_LIMIT = -1
 
@@ -30,10 +30,10 @@ T = TypeVar("T")
 class ValkeyCounts:
     """Counts in the store at `url`.
 
-    While the store is away each gateway holds the limits alone, and refuses no request for it. What
-    was taken alone has a tick below 0, so that its correction goes to the same counts. Corrections
-    that are lost leave a reservation at its bound for the rest of its minute, or a place until its
-    lease ends.
+    While the store is away each gateway counts alone, and refuses no request because of that. What
+    was counted alone has a tick below 0, so that its correction goes to the same counts. If a
+    correction is lost, the reservation stays at its bound for the rest of its minute, or the place
+    stays taken until its lease ends.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,7 +46,7 @@ class ValkeyCounts:
             for name in ("take", "correct", "renew")
         )
         self._leases: dict[str, str] = {}
-        """Streams that are open here, and the keys that they belong to."""
+        """The open streams of this gateway, each with its key."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._renewing: asyncio.Task[None] | None = None
 
@@ -100,7 +100,7 @@ class ValkeyCounts:
             self._later(partial(self._store.client.zrem, self._name(key_id, "streams"), stream))
 
     async def close(self) -> None:
-        """After everything that was settled is in the store, or can't get there."""
+        """Send everything that was settled to the store, if possible, then close."""
         if self._renewing is not None:
             self._renewing.cancel()
         while self._tasks:
@@ -108,14 +108,14 @@ class ValkeyCounts:
         await self._store.close()
 
     def _name(self, key_id: str, kind: str) -> str:
-        """The braces keep the names of one key on one node of a cluster."""
+        """A name in the store; its braces keep all names of one key on one node of a cluster."""
         return f"gateway:{{{key_id}}}:{kind}"
 
     def _later(self, send: Callable[[], Awaitable[Any]]) -> None:
         self._begin(self._sent(send))
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """A task that goes on without whoever began it."""
+        """A task that continues when its caller is cancelled."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,4 +1,4 @@
-"""The caches, put together from the settings."""
+"""Puts the caches together, as the settings say."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,13 +16,13 @@ Count = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Cache:
-    """The caches that are on."""
+    """The caches that are switched on."""
 
     exact: ExactCache | None
     semantic: SemanticCache | None
 
     def around(self, inner: Handler, count: Count) -> Handler:
-        """`inner`, which embeds questions too, with the caches around it."""
+        """`inner` with the caches around it; the semantic cache embeds questions with `inner`."""
         found = cached(inner, self.exact, count) if self.exact else inner
         return semantically_cached(found, self.semantic, inner, count) if self.semantic else found
 

@@ -14,12 +14,12 @@ _ENTRY = TypeAdapter(
         extra="forbid", strict=True, ser_json_bytes="base64", val_json_bytes="base64"
     ),
 )
-"""A format, which goes up with every change of what events have, the version of the model that made
-the answer, and its events in their order."""
+"""An entry: the number of this format (raise it when events change), the version of the model that
+made the answer, and its events in order."""
 
 
 class UnreadableEntry(Exception):
-    """Bytes that no version of ours wrote."""
+    """Bytes that no version of the gateway wrote."""
 
 
 def pack(events: Sequence[Event], version: str) -> bytes:
@@ -38,7 +38,7 @@ def unpack(entry: bytes) -> tuple[list[Event], str]:
 
 
 def as_cached(event: Event) -> Event:
-    """The event with a usage that says: no token of the input was computed again."""
+    """The event with all tokens of its input as cached in its usage: none was computed again."""
     if isinstance(event, LAST):
         usage = replace(event.usage, cached_tokens=event.usage.input_tokens)
         return replace(event, usage=usage)

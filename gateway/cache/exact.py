@@ -43,7 +43,7 @@ class ExactCache:
 
 
 def cached(inner: Handler, cache: ExactCache, count: Callable[[str], None]) -> Handler:
-    """Answers from `cache`, else from `inner`; says which in the header `x-cache`, and to `count`.
+    """Answers from `cache`, else from `inner`; the header `x-cache` and `count` get which it was.
 
     Answers that may not be cached have no such header.
     """

@@ -2,11 +2,11 @@
 
 | request | may be cached |
 |---|---|
-| embeddings, relevance | always: the same text has the same numbers |
+| embeddings, relevance | always: the same text gets the same numbers |
 | an answer at temperature 0 without a seed | if it ended, and was not cancelled |
-| an answer at another temperature, or at the model's default | never: each is drawn anew |
+| an answer at another temperature, or at the model's default | never: each is sampled anew |
 | with a seed | never: seeds are for comparing runs |
-| a search of a collection, an answer out of one | never: the collection changes |
+| a search of a collection, an answer from one | never: the collection changes |
 | errors, cancelled answers, streams that a client left | never |
 """
 
@@ -55,5 +55,5 @@ def is_whole(last: Event | None) -> bool:
 
 
 def _asked(request: Request) -> Request:
-    """What the answer depends on: a stream has the events of an answer at once."""
+    """The request without `stream`, on which the events of the answer do not depend."""
     return replace(request, stream=False) if isinstance(request, Generate) else request

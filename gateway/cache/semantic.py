@@ -1,9 +1,9 @@
 """The semantic cache: a question over the same documents that was asked in other words before.
 
-Opt-in, for answers over documents only. With all-MiniLM-L6-v2, questions in other words are alike
-from 0.96 on ("Which port does it listen on?", "What port …"), different questions of one document
-up to 0.79; but "may" and "may not" are 0.97 alike, and "maximum" and "minimum" 0.90. So numbers and
-negations must be the same, and the threshold is high.
+It is opt-in, and for answers over documents only. With all-MiniLM-L6-v2, the same question in other
+words has a cosine of 0.96 and more ("Which port does it listen on?", "What port …"), and different
+questions about one document up to 0.79. But "may" and "may not" have 0.97, "maximum" and "minimum"
+0.90. So numbers and negations must be the same, and the threshold is high.
 """
 
 import hashlib
@@ -27,7 +27,8 @@ from gateway.errors import GatewayError
 
 _TURNING = re.compile(r"\d+|\b(?:no|not|never|without|except|unless)\b|n't", re.IGNORECASE)
 _SCOPES, _ENTRIES = 200, 16
-"""Sets of documents, and questions to each: about 60 MB and half a millisecond at most."""
+"""Most sets of documents, and most questions about each: together at most about 60 MB and half a
+millisecond per look-up."""
 
 Vector = tuple[float, ...]
 
@@ -45,7 +46,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class SemanticCache:
-    """Answers in this process; the least recently used leave first."""
+    """Answers in this process; those of the least recently used documents are dropped first."""
 
     threshold: float
     ttl_s: float
@@ -53,7 +54,8 @@ class SemanticCache:
     _scopes: OrderedDict[str, list[Kept]] = field(default_factory=OrderedDict)
 
     def nearest(self, scope: str, question: str, vector: Vector) -> tuple[Kept, float] | None:
-        """The cached answer to the most similar question, and its cosine; None if none is alike."""
+        """The cached answer to the most similar question, and its cosine; None below the
+        threshold."""
         marks, now_s = marks_of(question), self.clock()
         alike = [
             (sum(map(float.__mul__, each.vector, vector)), number, each)
@@ -76,14 +78,14 @@ class SemanticCache:
 
 
 def marks_of(question: str) -> tuple[str, ...]:
-    """The numbers and (in English) negations of a question: others make it another question."""
+    """The numbers and (English) negations of a question: with others it is another question."""
     return tuple(sorted(mark.lower() for mark in _TURNING.findall(question)))
 
 
 def scope_and_question(call: Call) -> tuple[str, str] | None:
     """The scope of a call and its question; None if it is not one question over documents.
 
-    A scope is all that the answer depends on but the question: tenant, model, settings, documents.
+    A scope is what the answer depends on besides the question: tenant, model, settings, documents.
     """
     request = call.request
     if not isinstance(request, Generate) or not request.documents or not may_be_kept(request):
@@ -99,10 +101,10 @@ def scope_and_question(call: Call) -> tuple[str, str] | None:
 def semantically_cached(
     inner: Handler, cache: SemanticCache, embed: Handler, count: Callable[[str], None]
 ) -> Handler:
-    """Answers from `cache` what is alike, else from `inner`; `embed` answers for the embedder.
+    """Answers a similar question from `cache`, others from `inner`; `embed` gives embeddings.
 
-    The header `x-cache` is then `semantic; similarity=0.982`, and `count` gets semantic. Without
-    an embedding, `inner` answers.
+    For an answer from the cache, the header `x-cache` is `semantic; similarity=0.982`, and `count`
+    gets semantic. Without an embedding, `inner` answers.
     """
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:

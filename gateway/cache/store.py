@@ -9,7 +9,7 @@ from typing import Protocol
 from gateway.shared_store import SharedStore
 
 _ANSWER_S = 0.25
-"""A Valkey that answers later has failed: the model is faster than waiting for it."""
+"""A Valkey that takes longer to answer counts as failed: asking the model is faster."""
 
 
 class Store(Protocol):
@@ -23,7 +23,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Keeps at most `bytes_limit` bytes of entries; the least recently used leave first."""
+    """Keeps at most `bytes_limit` bytes of entries; the least recently used are dropped first."""
 
     def __init__(self, bytes_limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = bytes_limit
@@ -53,7 +53,7 @@ class MemoryStore:
             self._drop(next(iter(self._entries)))
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: no connection is open."""
 
     def _drop(self, key: str) -> None:
         self.bytes_used -= len(self._entries.pop(key)[1])
@@ -62,7 +62,7 @@ class MemoryStore:
 class ValkeyStore:
     """Keeps entries in the Valkey or Redis at `url`, for several gateways.
 
-    It bounds its size itself: `maxmemory` with the policy `allkeys-lru`.
+    That store limits its size itself: `maxmemory` with the policy `allkeys-lru`.
     """
 
     def __init__(self, url: str) -> None:

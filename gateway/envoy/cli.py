@@ -45,13 +45,13 @@ def _file(name: str, what: str) -> Callable[..., Any]:
 
 
 def _bound(name: str, kind: click.ParamType[Any], what: str, default: Any = None) -> Any:
-    """An option whose default is that of the field of an `Edge`, where it has one."""
+    """An option; its default is that of the field of `Edge`, if that has one."""
     default = getattr(Edge, name, default)
     return click.option(f"--{name.replace('_', '-')}", type=kind, default=default, help=what)
 
 
 def _edge_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the edge listens, what stands behind it, and its limits."""
+    """Adds options for where the edge listens, the servers behind it, and its limits."""
     share, prefix = click.IntRange(1, 99), "bodies that begin with the same bytes"
     options = [
         _servers("gateway", "A gateway"),
@@ -105,7 +105,7 @@ def run_edge(**options: Any) -> None:
 
 
 def _end(*_: object) -> None:
-    """Leaves what runs, which drains Envoy; another signal does not cut the drain short."""
+    """Ends the command, which drains Envoy; further signals are ignored during the drain."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(0)

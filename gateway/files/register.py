@@ -1,6 +1,6 @@
 """The register of files and vector stores: one SQLite database, shared by threads.
 
-A record of another tenant is not found.
+For a tenant, the records of other tenants do not exist.
 """
 
 import json
@@ -27,8 +27,8 @@ RecordT = TypeVar("RecordT")
 class Register:
     """The database in `folder`; its methods take milliseconds at most.
 
-    They raise `Unavailable` where it can't be read or written, such as on a full disk, and
-    `NotFound` for what was removed meanwhile; nothing has changed then.
+    They raise `Unavailable` if it can't be read or written, such as on a full disk, and `NotFound`
+    for a record that was removed meanwhile; nothing has changed then.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,7 +57,7 @@ class Register:
         size_bytes: int,
         most_bytes: float = math.inf,
     ) -> File:
-        """Raises `TooLarge` where the tenant's files would have more than `most_bytes`."""
+        """Add a file; raises `TooLarge` if the tenant's files would have more than `most_bytes`."""
         made = File(file_id, tenant, name, purpose, size_bytes, int(time.time()))
         sum_ = "SELECT coalesce(sum(size_bytes), 0) FROM files WHERE tenant = ?"
         with self._changing() as database:
@@ -87,7 +87,7 @@ class Register:
         return {row[0] for row in self._rows("SELECT id FROM files", ())}
 
     def remove_file(self, file_id: str) -> None:
-        """The file, and its places in vector stores."""
+        """Remove the file, also from vector stores."""
         self._change("DELETE FROM files WHERE id = ?", (file_id,))
 
     # --- vector stores -------------------------------------------------------------------------
@@ -121,8 +121,8 @@ class Register:
     def attach_all(
         self, store_id: str, files: Mapping[str, Mapping[str, Value]], batch_id: str = ""
     ) -> None:
-        """Files by id, with their attributes, wait to be put into the collection; again, where they
-        are there already. All of them, or none."""
+        """Add files, by id with their attributes, that wait to be put into the collection, again if
+        they are there already. All are added, or none."""
         now_s = int(time.time())
         rows = [(store_id, f, now_s, batch_id, json.dumps(dict(a))) for f, a in files.items()]
         with self._changing() as database:
@@ -136,7 +136,7 @@ class Register:
     def change_attributes(
         self, store_id: str, file_id: str, attributes: Mapping[str, Value]
     ) -> None:
-        """The file is put into the collection again, unless it was cancelled."""
+        """Change the attributes; the file is put into the collection again unless cancelled."""
         self._change(
             "UPDATE store_files SET attributes = ?, error = '', status = CASE status"
             " WHEN 'cancelled' THEN status ELSE 'in_progress' END"
@@ -145,7 +145,7 @@ class Register:
         )
 
     def cancel(self, store_id: str, batch_id: str) -> list[str]:
-        """Ids of the batch's files that waited, and wait no more."""
+        """Cancel the batch's waiting files; returns their ids."""
         return [
             row[0]
             for row in self._rows(
@@ -165,7 +165,7 @@ class Register:
         return self._page(STORE_FILES, store_id, page, status=status, batch_id=batch_id or None)
 
     def counts(self, store_id: str, batch_id: str = "") -> dict[Status, tuple[int, int]]:
-        """Files and bytes by status."""
+        """Number of files, and of bytes, by status."""
         rows = self._rows(
             "SELECT s.status, count(*), sum(f.size_bytes) FROM store_files s"
             " JOIN files f ON f.id = s.file_id WHERE s.store_id = ? AND ? IN ('', s.batch_id)"
@@ -180,12 +180,12 @@ class Register:
         return [row[0] for row in rows]
 
     def waiting(self) -> StoreFile | None:
-        """The file that is next: of the tenant that has the fewest, the one that came first."""
+        """The next file: the first that came from the tenant with the fewest waiting files."""
         rows = self._rows(WAITING, ())
         return read_store_file(rows[0]) if rows else None
 
     def finish(self, done: StoreFile, status: Status, error: str = "") -> bool:
-        """Say what became of it; False where it was detached or attached again meanwhile."""
+        """Store a file's result; False if it was detached, or attached again, meanwhile."""
         changed = self._change(
             "UPDATE store_files SET status = ?, error = ? WHERE store_id = ? AND file_id = ?"
             " AND status = 'in_progress' AND attributes = ?",
@@ -230,8 +230,8 @@ class Register:
     def _page(
         self, kind: Kind[RecordT], listed: str, page: Page, **wanted: str | None
     ) -> list[RecordT]:
-        """One record more than the page's limit, if there is one, out of the list `listed`: it
-        tells that there are more. Raises `BadRequest` for a cursor that was never in the list."""
+        """Records of the list `listed`: one more than the page's limit if there are more. Raises
+        `BadRequest` for a cursor that was never in the list."""
         conditions, values = [f"{kind.listed_by} = ?"], list[str | int]([listed])
         for column, value in wanted.items():
             if value is not None:
@@ -247,7 +247,7 @@ class Register:
         return [kind.made(row) for row in rows]
 
     def _place(self, kind: Kind[RecordT], listed: str, field: str, cursor: str) -> int:
-        """Where a record is in its list, whatever became of it in the last hour."""
+        """A record's place in its list, also if it was removed within the last hour."""
         rows = self._rows(kind.place, 2 * (listed, cursor))
         if not rows:
             raise BadRequest.at(field, f"no {kind.what} {cursor!r:.80}; begin the list again")

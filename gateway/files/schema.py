@@ -19,12 +19,12 @@ class Kind(Generic[RecordT]):
 
     what: str
     field: str
-    """What a request names it by."""
+    """The field by which a request names such a record."""
     made: Callable[[Any], RecordT]
     columns: str
     tables: str
     listed_by: str = "tenant"
-    """The column whose value is the name of a record's list."""
+    """The column whose value names the list that a record is in."""
     key: str = "id"
     number: str = "number"
 
@@ -34,7 +34,8 @@ class Kind(Generic[RecordT]):
 
     @property
     def place(self) -> str:
-        """Selects where a record is, or was, in its list; by list and id, twice."""
+        """SQL for a record's place in its list, also a former one; its values are list and id,
+        twice."""
         return (
             f"SELECT {self.number} FROM {self.tables}"
             f" WHERE {self.listed_by} = ? AND {self.key} = ?"
@@ -80,4 +81,4 @@ WITH backlog AS (
     WHERE s.status = 'in_progress' GROUP BY v.tenant)
 {STORE_FILES.select} JOIN stores v ON v.id = s.store_id JOIN backlog b ON b.tenant = v.tenant
 WHERE s.status = 'in_progress' ORDER BY b.files, s.number LIMIT 1"""
-"""The file that is next: of the tenant that has the fewest, the one that came first."""
+"""The next file: the first that came from the tenant with the fewest waiting files."""

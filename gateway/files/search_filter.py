@@ -1,4 +1,4 @@
-"""OpenAI's filters of a file search, as the filters of collections."""
+"""Translates OpenAI's filters of a file search into filters of collections."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ _MOST_NESTED = 8
 
 
 def collection_filter(given: Any, field: str = "filters") -> str:
-    """JSON of `{"type": "eq", "key": …, "value": …}` or of `{"type": "and", "filters": […]}`.
+    """The filter, as JSON, for `{"type": "eq", "key": …, "value": …}` or `{"type": "and", …}`.
 
-    Empty without a filter; raises `BadRequest`.
+    It is empty without a filter. Raises `BadRequest`.
     """
     return "" if given is None else orjson.dumps(_translated(given, field, 0)).decode()
 

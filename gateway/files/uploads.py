@@ -1,4 +1,4 @@
-"""The contents of uploaded files, and the texts that were read of them, one file each."""
+"""The contents of uploaded files, and the texts that were read from them, in a file each."""
 
 import gzip
 import io
@@ -11,14 +11,14 @@ from gateway.errors import BadRequest, TooLarge
 
 _LONGEST_NAME = 255
 _PART = ".part"
-"""What the name of a file ends with while it is written."""
+"""Suffix of a file's name while it is written."""
 
 
 class Uploads:
-    """The files in `folder`, by the ids of the register."""
+    """The uploaded files in `folder`; their names are the ids of the register."""
 
     def __init__(self, folder: Path, known: Collection[str]) -> None:
-        """Removes what is not `known`: uploads that a killed gateway did not finish."""
+        """Removes files that are not `known`: uploads that a killed gateway did not finish."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
@@ -26,8 +26,8 @@ class Uploads:
                 path.unlink()
 
     def keep(self, file_id: str, content: BinaryIO) -> int:
-        """Writes a file; its size in bytes. Nothing of it is there until it is whole, and nothing
-        stays where it can't be written."""
+        """Write a file; returns its size in bytes. It is not there until it is complete, and no
+        part stays if it can't be written."""
         part = self.path(file_id).with_suffix(_PART)
         try:
             with part.open("wb") as written:
@@ -46,7 +46,7 @@ class Uploads:
 
 
 class Texts:
-    """What was read of files, by their ids; compressed, as a small file can have a large text."""
+    """The texts of files, by id; compressed, because a small file can have a large text."""
 
     def __init__(self, folder: Path, known: Collection[str]) -> None:
         self._files = Uploads(folder, known)
@@ -55,7 +55,7 @@ class Texts:
         self._files.keep(file_id, io.BytesIO(gzip.compress(text.encode(), compresslevel=1)))
 
     def read(self, file_id: str, most_bytes: int) -> str:
-        """Raises `TooLarge`, and `FileNotFoundError` where nothing is kept."""
+        """The text of a file; raises `TooLarge`, and `FileNotFoundError` if none is kept."""
         with gzip.open(self._files.path(file_id)) as kept:
             text = kept.read(most_bytes + 1)
         if len(text) > most_bytes:
@@ -67,7 +67,7 @@ class Texts:
 
 
 def plain_name(given: str | None) -> str:
-    """The last part of a path; raises `BadRequest` for what is no file's name."""
+    """The last part of a path; raises `BadRequest` if it is no name of a file."""
     name = (given or "").replace("\\", "/").rpartition("/")[2]
     if not name.strip() or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
         raise BadRequest.at(

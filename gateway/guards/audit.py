@@ -1,10 +1,10 @@
 """The audit log: lines of JSON, each with a hash over itself and the line before it.
 
-Nothing in it can be changed, moved, added or removed without breaking the chain, except at its end:
-note the last hash elsewhere to see that too. With a key only who has it can make a chain.
+No line can be changed, moved, added or removed without breaking the chain, except at its end: store
+the last hash elsewhere to notice that too. With a key, only its owner can make a chain.
 
-A file that is moved away, as logs are when they are rotated, is followed by a new one at its path,
-where the chain goes on.
+If the file is moved away, as in log rotation, a new one is made at its path, where the chain
+continues.
 """
 
 import errno
@@ -20,24 +20,24 @@ from typing import Any
 import orjson
 
 FIRST = "0" * 64
-"""What stands for the hash before the first line."""
+"""The previous hash of the first line."""
 
 
 class AuditError(Exception):
-    """A log that can't be written to."""
+    """The log can't be written."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a log holds, and where it does not."""
+    """The result of verifying a log."""
 
     lines: int
     hashes: tuple[str, ...]
-    """Those of its records, in their order."""
+    """The hashes of its records, in order."""
     faults: tuple[str, ...]
     """Lines, from 1, at which the chain breaks, and why."""
     last_hash: str
-    """What the next line follows, in this file or the next one."""
+    """The hash that the next line must follow, in this file or the next one."""
     sequence: int
     """The number of that line."""
 
@@ -51,10 +51,10 @@ class AuditLog:
         self._last, self._sequence = self._resume(path)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add one record. It is with the system when this returns; a power loss may take it.
+        """Add one record. When this returns, the system has it, but a power loss may lose it.
 
-        Raises OSError for one that there is no room for. Its number stays free, so that `verify`
-        shows that it is lost.
+        Raises OSError if there is no room for it. Its number is then left out, so that `verify`
+        shows that a record is lost.
         """
         if not _is_at(self._file, self._path):
             moved, self._file = self._file, _opened(self._path)
@@ -66,13 +66,13 @@ class AuditLog:
         self._last = hash_
 
     def close(self) -> None:
-        """Write it to the disk, and let others write."""
+        """Write the file to the disk, and let other processes write it."""
         os.fsync(self._file)
         os.close(self._file)
 
     def _resume(self, path: Path) -> tuple[str, int]:
-        """The hash and the number that the next line goes on with. A line that a crash cut short
-        is closed: `verify` shows it, and the chain goes on behind it."""
+        """The hash and the number for the next line. A line that a crash has cut is closed:
+        `verify` shows it, and the chain continues after it."""
         last, sequence, line = FIRST, 0, b"\n"
         for line in _lines(path):
             entry = _entry(line)
@@ -84,7 +84,7 @@ class AuditLog:
 
 
 def _opened(path: Path) -> int:
-    """The file, which no other process writes; raises AuditError."""
+    """Open the file for this process alone; raises AuditError if another one writes it."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     try:
         file = os.open(path, flags, 0o600)
@@ -108,7 +108,7 @@ def _is_at(file: int, path: Path) -> bool:
 
 
 def _write_whole(file: int, line: bytes) -> None:
-    """The line, or nothing of it; raises OSError."""
+    """Write the whole line or nothing; raises OSError."""
     size = os.fstat(file).st_size
     if os.write(file, line) < len(line):
         os.ftruncate(file, size)
@@ -116,7 +116,7 @@ def _write_whole(file: int, line: bytes) -> None:
 
 
 def verify(path: Path, key: bytes, last: str = FIRST, sequence: int = 0) -> Verdict:
-    """Look at every line of a log that goes on with the line `sequence`, behind the one with the
+    """Check every line of a log that begins with the number `sequence`, after the line with the
     hash `last`; raises OSError if it can't be read."""
     number = 0
     hashes, faults = list[str](), list[str]()
@@ -152,7 +152,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """A line's content, or None if it has not the shape of one."""
+    """A line's content, or None if it is no line of an audit log."""
     try:
         entry = orjson.loads(line)
         int(entry["sequence"]), str(entry["previous"]), str(entry["hash"])

@@ -1,4 +1,4 @@
-"""Everything of this folder, put together from the settings."""
+"""Puts the guards of this folder together, as the settings say."""
 
 import logging
 import secrets
@@ -30,11 +30,11 @@ class Guards:
 
     @property
     def are_on(self) -> bool:
-        """Whether anything has to see every request."""
+        """Whether any guard has to see every request."""
         return bool(self.policy.input or self.policy.output or self.rules or self.writes)
 
     def around(self, inner: Handler, count: Count, label: Label) -> Handler:
-        """`inner` with the guards that are on; `count` is called for each redaction."""
+        """`inner` with the guards that are switched on; `count` is called for each redaction."""
         if self.policy.input or self.policy.output:
             inner = redacted(inner, self.policy, count)
         if self.rules:
@@ -46,7 +46,7 @@ class Guards:
         return recorded(inner, self._write, self.hash_key, label) if self.writes else inner
 
     def _write(self, record: dict[str, Any]) -> None:
-        """A full disk must not fail a request."""
+        """Write a record; a full disk must not fail a request."""
         for write in self.writes:
             try:
                 write(record)

@@ -1,6 +1,6 @@
-"""Personal data and secrets that have a shape: what each looks like, and what makes it real.
+"""Personal data and secrets with a known form: a pattern for each, and a check of what it matches.
 
-Found are ASCII shapes. Names, addresses and numbers that are spelled out have no shape.
+Only forms in ASCII are found. Names, postal addresses and spelled-out numbers have no such form.
 """
 
 import ipaddress
@@ -15,14 +15,14 @@ def _always(_text: str) -> bool:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A shape, and a check of what has it; `[NAME]` takes its place."""
+    """A pattern, and a check of what it matches; `[NAME]` replaces that."""
 
     name: str
     shape: re.Pattern[str]
     is_real: Callable[[str], bool] = _always
 
     def redact(self, run: str) -> tuple[str, int]:
-        """The run without what is found, and how many were."""
+        """The run with its findings replaced, and their number."""
         count = 0
 
         def replace(match: re.Match[str]) -> str:
@@ -37,12 +37,12 @@ class Pattern:
 
 
 def is_mixed(text: str) -> bool:
-    """Whether it has small and capital letters and digits, which a hash in hex has not."""
+    """Whether it has small letters, capital letters and digits, unlike a hash in hexadecimal."""
     return all(re.search(kind, text) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
 
 
 def is_card(text: str) -> bool:
-    """13 to 19 digits whose last one fits (Luhn), not all of them the same."""
+    """Whether it has 13 to 19 digits with a right check digit (Luhn), not all the same."""
     digits = [int(each) for each in text if each.isdigit()]
     if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
         return False
@@ -51,7 +51,7 @@ def is_card(text: str) -> bool:
 
 
 def is_iban(text: str) -> bool:
-    """Whether its check digits fit (ISO 7064, modulo 97)."""
+    """Whether its check digits are right (ISO 7064, modulo 97)."""
     plain = text.replace(" ", "")
     if not 15 <= len(plain) <= 34:
         return False
@@ -72,7 +72,8 @@ _NORTH_AMERICAN = re.compile(r"\(?[2-9][0-9]{2}\)?[ .-]{1,2}[2-9][0-9]{2}[ .-][0
 
 
 def is_phone(text: str) -> bool:
-    """7 to 15 digits (E.164) behind a + or a 0, or in the groups of North America; no date."""
+    """Whether it has 7 to 15 digits (E.164) after a + or 0, or grouped as in North America; no
+    date."""
     if not 7 <= sum(each.isdigit() for each in text) <= 15:
         return False
     begins = text.lstrip("(").startswith(("+", "0")) and not text.startswith("0.")
@@ -116,4 +117,4 @@ PATTERNS = (
     Pattern("IP", _shape(_IPV6), is_address),
     Pattern("PHONE", _shape(_PHONE), is_phone),
 )
-"""In this order: what an earlier one takes, a later one does not see."""
+"""The patterns, in this order: a later one does not see what an earlier one has replaced."""

@@ -29,7 +29,7 @@ _ORIGIN_HEADERS = ("x-cache", "x-router")
 
 
 class _Observation:
-    """A call as it goes on."""
+    """What is observed of a call while it runs."""
 
     def __init__(self, call: Call, hash_key: bytes, label: Label) -> None:
         self._call, self._label = call, label
@@ -54,8 +54,8 @@ class _Observation:
     def record(self, outcome: str, status: int) -> dict[str, Any]:
         """What happened to the call; `outcome` is ok, refused (4xx), failed (5xx) or cancelled.
 
-        Hashes are keyed: equal texts have equal ones, and without the key texts can't be tried out.
-        Token ids have no hash.
+        Hashes are keyed: equal texts have equal hashes, and without the key nobody can guess a text
+        by its hash. Token ids have no hash.
         """
         call, request = self._call, self._call.request
         usage = call.usage or Usage()
@@ -118,7 +118,7 @@ def recorded(inner: Handler, write: Write, hash_key: bytes, label: Label) -> Han
         except GatewayError as error:
             outcome, status = "refused" if error.status < 500 else "failed", error.status
             raise
-        except (GeneratorExit, asyncio.CancelledError):  # its client is gone, or has read the end
+        except (GeneratorExit, asyncio.CancelledError):  # its client has left, or has read the end
             outcome, status = ("ok", 200) if seen.is_whole else ("cancelled", 499)
             raise
         finally:

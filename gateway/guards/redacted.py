@@ -1,4 +1,4 @@
-"""Redaction of what callers send and get: a handler around the others."""
+"""Redaction of requests and answers: a handler around the others."""
 
 import asyncio
 from collections import Counter
@@ -70,7 +70,7 @@ async def _without_personal_data(request: Request, count: Count) -> Request:
 
 
 async def _redacted_text(text: str, found: Counter[str]) -> str:
-    """Redacts in pieces, between which other requests go on."""
+    """Redacts a text in pieces, so that other requests can run between them."""
     redactor, shown = Redactor(found), list[str]()
     for start in range(0, len(text), _PIECE_CHARACTERS):
         shown.append(redactor.push(text[start : start + _PIECE_CHARACTERS]))
@@ -83,8 +83,8 @@ async def _redacted_text(text: str, found: Counter[str]) -> str:
 async def _redacted_answer(
     answer: AsyncGenerator[Event, None], count: Count
 ) -> AsyncGenerator[Event, None]:
-    """Tokens of text that is held back are counted with the next text. Calls come at the end: only
-    whole arguments can be changed and stay JSON."""
+    """The answer's events, redacted. Tokens of text that is held back are counted with the next
+    text. Calls come at the end: only whole arguments can be changed and stay JSON."""
     tokens, found = 0, Counter[str]()
     redactor = Redactor(found)
     calls: dict[int, CallPiece] = {}

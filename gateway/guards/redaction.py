@@ -1,4 +1,4 @@
-"""Redaction of a text, whole or as it streams: both have the same result.
+"""Redacts a text, whole or as a stream, with the same result.
 
 A text is cut into runs that no pattern crosses: at every character outside ASCII and the Latin
 letters, at line breaks, and at spaces, unless the space may be inside a card, an IBAN, a phone
@@ -11,7 +11,7 @@ from collections import Counter
 from gateway.guards.patterns import PATTERNS
 
 RUN_CHARACTERS = 1024
-"""A longer run is cut: nothing with a shape is that long."""
+"""Longest run, in characters; a longer one is cut: no pattern matches so much."""
 
 _LETTER = "[!-~\u00c0-\u024f]"
 _JOINING_SPACE = (
@@ -31,7 +31,7 @@ class Redactor:
         self._held = ""
 
     def push(self, piece: str) -> str:
-        """The text that can be shown with this piece."""
+        """The text that can be shown after this piece."""
         runs = _RUN.findall(self._held + piece)
         held = _unfinished(runs)
         shown = runs[: len(runs) - held]
@@ -60,8 +60,8 @@ def redact(text: str, counts: Counter[str] | None = None) -> str:
 
 
 def _unfinished(runs: list[str]) -> int:
-    """How many of the last runs the next piece may change: a run, or one and the space behind it,
-    which joins it to a number that follows."""
+    """How many of the last runs the next piece may change: a run, or a run and the space after it,
+    which may join it to a number that follows."""
     if not runs or not re.match(rf"\ |{_LETTER}", runs[-1]):
         return 0
     return min(2, len(runs)) if runs[-1] == " " else 1

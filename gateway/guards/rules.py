@@ -1,4 +1,4 @@
-"""Rules for input: patterns from the settings, and a function of one's own."""
+"""Rules for input: patterns from the settings, and a function that the operator has written."""
 
 import importlib
 import re
@@ -18,7 +18,7 @@ class RuleError(Exception):
 
 @dataclass(frozen=True)
 class Rule:
-    """`breaks` says whether a text breaks it."""
+    """A rule; `breaks` says whether a text breaks it."""
 
     name: str
     breaks: Callable[[str], bool]
@@ -38,12 +38,13 @@ def _pattern(name: str, pattern: str) -> Callable[[str], bool]:
 
 
 def hook_rule(place: str) -> Rule:
-    """The function `package.module:function`, text to whether it breaks; raises RuleError."""
+    """A rule by the function `package.module:function`, which says whether a text breaks it;
+    raises RuleError."""
     return Rule(place, hook(place))
 
 
 def hook(place: str) -> Callable[[str], Any]:
-    """The function `package.module:function` of one's own; raises RuleError."""
+    """The operator's function `package.module:function`; raises RuleError."""
     module, colon, function = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), function) if colon else None
@@ -60,8 +61,8 @@ def broken_rules(rules: Iterable[Rule], text: str) -> list[str]:
 
 
 def ruled(inner: Handler, rules: Iterable[Rule]) -> Handler:
-    """Raises BadRequest, with the field and the rule's name, for input that breaks one, and for
-    token ids, which can't be looked into."""
+    """Raises BadRequest, with the field and the rule's name, for input that breaks a rule, and for
+    token ids, whose text rules can't read."""
     rules = tuple(rules)
 
     async def handle(call: Call) -> AsyncGenerator[Event, None]:

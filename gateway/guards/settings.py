@@ -8,18 +8,18 @@ from gateway.table import Table
 
 
 class GuardSettings(Table):
-    """All of it is off by default."""
+    """The settings of guards; all guards are off by default."""
 
     redact_input: tuple[str, ...] = ()
-    """Key ids or tenants whose requests lose their personal data, or "*"."""
+    """Key ids or tenants whose requests are redacted, or "*"."""
     redact_output: tuple[str, ...] = ()
     rules: dict[str, str] = Field(default_factory=dict)
-    """Regular expressions by name; a text that one of them finds something in is refused."""
+    """Regular expressions by name; a text in which one of them matches is refused."""
     rule_hook: str = ""
-    """A rule of one's own, as package.module:function, text to whether it breaks."""
+    """The operator's rule, as package.module:function: it says whether a text breaks it."""
     log: bool = False
     """A line of JSON on standard output for each request."""
     audit_file: Path | None = None
-    """The same lines, chained."""
+    """The audit log: a file with the same lines, chained by hashes."""
     hash_key: SecretStr = SecretStr("")
-    """Makes hashes of texts comparable between runs, and the audit log's chain unforgeable."""
+    """With it, hashes of texts are comparable between runs, and nobody can forge the audit log."""

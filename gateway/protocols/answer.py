@@ -1,4 +1,4 @@
-"""Collects an answer from its events, and finds its citations in answer and documents."""
+"""Collects an answer from its events, and finds the places of its citations."""
 
 import re
 from collections.abc import AsyncGenerator, Sequence
@@ -13,9 +13,9 @@ from gateway.tool_use import ToolCall
 
 @dataclass(slots=True)
 class Answer:
-    """What has come so far; `finished` is None until the end.
+    """The part of an answer that has come so far; `finished` is None until the end.
 
-    A call's id is made here; each API puts its own prefix before it.
+    Ids of calls are made here; each API puts its own prefix before them.
     """
 
     parts: list[str | ToolCall] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Answer:
             self.parts.append(text)
 
     def _extend(self, piece: CallPiece) -> None:
-        """Pieces of a call follow each other; its first has a name."""
+        """Add a piece of a call. Its pieces follow each other; the first has the name."""
         if piece.name or not self.parts or isinstance(last := self.parts[-1], str):
             self.parts.append(ToolCall(token_hex(12), piece.name, piece.arguments))
         else:
@@ -62,15 +62,15 @@ class Answer:
 
     @property
     def end(self) -> Finished:
-        """The last event; raises `UpstreamFailed` if the answer broke off."""
+        """The last event; raises `UpstreamFailed` if the answer ended without it."""
         if self.finished is None:
             raise UpstreamFailed("the answer ended without its last part")
         return self.finished
 
     @property
     def stop_reason(self) -> str:
-        """stop, length or tool_calls, the reasons that every API has, or context where the request
-        may fill it; raises `UpstreamFailed`."""
+        """Why the answer ended: stop, length or tool_calls, which every API has, or context if the
+        request may fill it; raises `UpstreamFailed`."""
         named = ("length", "context", "tool_calls")
         return self.end.reason if self.end.reason in named else "stop"
 
@@ -129,10 +129,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A sentence of the answer and the sentence of a document that it rests on.
+    """A sentence of the answer, and the sentence of a document that supports it.
 
-    `document` is its index in the request. A span is None where the text is not found word for
-    word, as where the model wrote a `[1]` in the middle.
+    `document` is its index in the request. A span is None if the sentence is not found there.
     """
 
     statement: str
@@ -173,8 +172,8 @@ _BETWEEN = r"(?:\s|\[\d+\])*"
 
 
 def _find(text: str, within: str) -> Span | None:
-    """Where the text stands. Blanks may differ, because passages are cut and joined at them, and
-    the model's own marks (`[1]`) may stand in between."""
+    """Where the text is. Blanks may differ, because passages are cut and joined at them, and the
+    model's own marks (`[1]`) may be between the words."""
     words = [re.escape(word) for word in _WORDS.findall(text)]
     found = re.search(_BETWEEN.join(words), within) if words else None
     return Span(found.start(), found.end()) if found else None

@@ -1,4 +1,4 @@
-"""Answers in Anthropic's messages: a block for each text and call, whole and as they come."""
+"""Answers in Anthropic's messages: a block for each text and call, whole or as a stream."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -20,8 +20,8 @@ STOP_REASONS = {
 
 
 def response(request: Conversation, request_id: str, answer: Answer) -> Json:
-    """A `Message` with a block for each text and call. The AI SDK takes no `citations` that are
-    null; answers with some have one text."""
+    """A `Message` with a block for each text and call. The AI SDK does not accept `citations` that
+    are null; an answer with citations has one text."""
     found = cited(request.messages, answer)
     noted = {"citations": found} if found else {}
     is_cut = answer.stop_reason in ("length", "context")
@@ -56,7 +56,7 @@ def _message_start(request: Conversation, request_id: str) -> Json:
 
 
 def _usage(usage: Usage) -> Json:
-    """Anthropic's `input_tokens` are those that were not cached."""
+    """The usage in Anthropic's form: its `input_tokens` are only those that were not cached."""
     return {
         "input_tokens": usage.input_tokens - usage.cached_tokens,
         "output_tokens": usage.output_tokens,

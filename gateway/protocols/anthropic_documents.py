@@ -1,4 +1,4 @@
-"""Documents in Anthropic's messages, and citations as characters of them."""
+"""Documents in Anthropic's messages, and citations with their places in characters."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -31,7 +31,7 @@ class Turn(Body):
 
 
 class Conversation(StrictBody):
-    """What every request has."""
+    """Fields that all requests have."""
 
     model: str
     messages: Each[Turn] = Field(min_length=1)
@@ -40,7 +40,7 @@ class Conversation(StrictBody):
 def read_documents(turns: Sequence[Turn]) -> list[tuple[Document, bool]]:
     """Documents of all messages in order, and whether each wants citations.
 
-    Raises `BadRequest` for one that is no text.
+    Raises `BadRequest` for a document that is no text.
     """
     return [
         (_document(f"messages.{i}.content.{j}", part), _wants_citations(part))
@@ -81,7 +81,7 @@ def _source_text(source: Any, field: str) -> str:
 
 
 def cited(turns: Sequence[Turn], answer: Answer) -> list[Json]:
-    """The answer's citations of the documents that want them, as Anthropic has them."""
+    """The answer's citations, in Anthropic's form, of the documents that want citations."""
     documents = read_documents(turns)
     return [
         _char_location(citation, documents[citation.document][0])
@@ -91,7 +91,7 @@ def cited(turns: Sequence[Turn], answer: Answer) -> list[Json]:
 
 
 def _char_location(citation: Citation, document: Document) -> Json:
-    """Where the quote stands; the whole document, should it not be found word for word."""
+    """The place of the quote, or the whole document if it is not found there."""
     span = citation.quote_span
     return {
         "type": "char_location",

@@ -1,4 +1,4 @@
-"""Errors as Anthropic words them: `{"type": "error", "error": {"type", "message"}}`."""
+"""Errors in Anthropic's form: `{"type": "error", "error": {"type", "message"}}`."""
 
 from typing import Any, ClassVar
 
@@ -19,8 +19,8 @@ FIELDS = {"stop_words": "stop_sequences"}
 
 
 class NoThreads(BadRequest):
-    """A conversation that the server shall keep. Anthropic's tool runner asks for one first, and
-    goes on without where the error's details say so."""
+    """The request asks the server to keep a conversation. Anthropic's tool runner first asks for
+    that, and continues without it if the error's details say so."""
 
     details: ClassVar[dict[str, Any]] = {
         "error_code": "thread_unsupported_request",
@@ -40,7 +40,7 @@ def error_body(error: GatewayError) -> Any:
 
 
 def _context_exceeded(error: ContextExceeded) -> str:
-    """Anthropic's sentence: Claude Code reads its numbers, and asks for less."""
+    """Anthropic's sentence: Claude Code reads its numbers, and then asks for less."""
     if error.max_tokens:
         return (
             f"input length and `max_tokens` exceed context limit: {error.prompt_tokens} + "
@@ -48,7 +48,7 @@ def _context_exceeded(error: ContextExceeded) -> str:
             "and try again"
         )
     if error.prompt_tokens:
-        limit = error.context_tokens - 1  # an answer has one token at least
+        limit = error.context_tokens - 1  # an answer has at least one token
         return f"prompt is too long: {error.prompt_tokens} tokens > {limit} maximum"
     return f"prompt is too long: {error}"
 

@@ -1,4 +1,4 @@
-"""Headers as Anthropic's clients read them, beside those that all APIs have."""
+"""Headers for Anthropic's clients, in addition to those of all APIs."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _DURATION = re.compile(r"(?:(?P<m>\d+)m(?!s))?(?:(?P<s>[\d.]+)s)?(?:(?P<ms>\d+)m
 
 
 class AnthropicHeaders:
-    """Middleware: `request-id`, and what is left of the limits as `anthropic-ratelimit-…`."""
+    """Middleware that adds `request-id`, and the rest of the limits as `anthropic-ratelimit-…`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -33,7 +33,7 @@ class AnthropicHeaders:
 
 
 def _limits(headers: Headers) -> Iterator[tuple[str, str]]:
-    """Resets are moments here, and durations in OpenAI's headers."""
+    """Anthropic's headers of limits: resets are points in time, not durations as in OpenAI's."""
     for kind in ("requests", "tokens"):
         for what in ("limit", "remaining", "reset"):
             if (found := headers.get(f"x-ratelimit-{what}-{kind}")) is not None:
@@ -44,7 +44,7 @@ def _limits(headers: Headers) -> Iterator[tuple[str, str]]:
 
 
 def _moment(duration: str) -> str:
-    """The moment so long from now, in RFC 3339; whole seconds, rounded up."""
+    """The time after `duration` from now, in RFC 3339; whole seconds, rounded up."""
     found = _DURATION.fullmatch(duration)
     assert found is not None, duration
     minutes, seconds, ms = (float(found[unit] or 0) for unit in ("m", "s", "ms"))

@@ -1,7 +1,7 @@
 """Anthropic's Messages API: `/v1/messages` and `/v1/messages/count_tokens`.
 
-`document` parts with text make the call a RAG call; their citations come back in the answer's text
-block. Usage and citations are known at the end only, so a stream brings both there.
+`document` parts with text make the call a RAG call; citations of them are in the answer's text
+block. Usage and citations are known only at the end, so a stream sends both there.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ router = APIRouter(tags=["Anthropic"])
 
 
 class CountRequest(Conversation):
-    """What both routes take."""
+    """Fields of requests to both routes."""
 
     ignored: ClassVar[Sequence[str]] = ("cache_control", "speed", "user_profile_id", "workspace_id")
     system: Content | None = None
@@ -79,7 +79,7 @@ def _refuse(request: CountRequest) -> None:
 
 
 def _refuse_edits(management: Any) -> None:
-    """Raises `BadRequest`, but not for edits that only shorten the prompt."""
+    """Raises `BadRequest` for edits of the context, except those that only shorten the prompt."""
     edits = management.get("edits") if isinstance(management, dict) else management
     for edit in edits or ():
         kind = edit.get("type") if isinstance(edit, dict) else edit
@@ -101,7 +101,7 @@ def generate(request: MessagesRequest) -> Generate:
         top_p=request.top_p,
         stop_words=tuple(request.stop_sequences or ()),
     )
-    # Anthropic's clients must send `max_tokens`, and send 4,096 where their users say nothing.
+    # Anthropic's clients must send `max_tokens`, and send 4,096 if their users give none.
     return replace(_generate(request, sampling, request.stream), may_fill_context=True)
 
 

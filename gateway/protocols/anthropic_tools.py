@@ -1,4 +1,4 @@
-"""Tools in Anthropic's messages: what is offered, which calls and results a turn has."""
+"""Tools in Anthropic's messages: definitions, and the calls and results of a turn."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,11 +22,11 @@ from gateway.protocols.tools import (
 from gateway.tool_use import NO_TOOLS, ToolCall, ToolUse
 
 _UNREAD = ("document", "search_result", "thinking", "redacted_thinking")
-"""Parts that are no text of a message: documents, and what another model thought before."""
+"""Parts that are not read as text of a message: documents, and another model's earlier thinking."""
 
 
 class ToolItem(Body):
-    """A tool of the client's own; those of other types are Anthropic's."""
+    """A tool that the client runs itself; tools of other types are Anthropic's."""
 
     type: str | None = None
     name: str
@@ -96,10 +96,10 @@ def _result(part: BlockPart, field: str) -> str:
 
 
 def call_block(call: ToolCall, is_cut: bool) -> Json:
-    """A call as a block. One whose arguments are no JSON is a text: a block has an object.
+    """A call as a block. If its arguments are no JSON it is a text, because a block has an object.
 
-    In an answer that `is_cut` it has what is there of it: clients see by `stop_reason` not to run
-    it, and ask again with more tokens.
+    In an answer that `is_cut` it has the arguments that are there: `stop_reason` tells clients not
+    to run it, and to ask again with more tokens.
     """
     arguments = parsed_arguments(call.arguments)
     if arguments is None and is_cut:

@@ -1,4 +1,4 @@
-"""Cohere's `/v2/chat`, with `documents` and citations; citations come behind the text."""
+"""Cohere's `/v2/chat`, with `documents` and citations; in a stream citations follow the text."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -129,7 +129,7 @@ def cited(request: ChatRequest, answer: Answer) -> list[Json]:
 
 
 def _citation(request: ChatRequest, answer: Answer, citation: Citation) -> Json:
-    """What is cited is the answer's sentence; all of the answer, should it not be found."""
+    """A citation of the answer's sentence, or of the whole answer if the sentence is not found."""
     span = citation.statement_span
     return {
         "start": span.start if span else 0,
@@ -142,7 +142,7 @@ def _citation(request: ChatRequest, answer: Answer, citation: Citation) -> Json:
 
 
 def _source(request: ChatRequest, index: int) -> Json:
-    """The document as it was sent, and its id."""
+    """The source of a citation: the document as it was sent, and its id."""
     item = (request.documents or [])[index]
     sent = {"text": item} if isinstance(item, str) else item.get("data", item)
     values = sent if isinstance(sent, dict) else {"text": sent}

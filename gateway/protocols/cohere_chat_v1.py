@@ -1,4 +1,4 @@
-"""Cohere's older `/v1/chat`: one message and a history, read as a request of `/v2/chat`.
+"""Cohere's older `/v1/chat`: one message and a history, changed to a request of `/v2/chat`.
 
 A stream is lines of JSON, not server-sent events.
 """
@@ -32,7 +32,7 @@ class EarlierTurn(Body):
 
 
 class ChatRequestV1(Body):
-    """What differs from `/v2/chat`; the other fields are the same."""
+    """The fields that differ from `/v2/chat`; the others are the same."""
 
     refused = (
         (
@@ -57,7 +57,7 @@ async def chat(request: Request) -> Response:
 
 
 def parse(body: Any) -> ChatRequest:
-    """Turns it into a request of `/v2/chat`; raises `BadRequest`."""
+    """Turns a body into a request of `/v2/chat`; raises `BadRequest`."""
     older = read(ChatRequestV1, body)
     messages = [
         *([{"role": "system", "content": older.preamble}] if older.preamble else []),

@@ -1,4 +1,4 @@
-"""Errors as Cohere words them: `{"message"}`."""
+"""Errors in Cohere's form: `{"message"}`."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def error_body(error: GatewayError) -> Any:
 
 
 def error_event(error: GatewayError) -> bytes:
-    """The last event of a stream that breaks."""
+    """The last event of a stream that fails."""
     delta = {"finish_reason": "ERROR", "error": error_body(error)["message"]}
     return typed_sse({"type": "message-end", "delta": delta})
 

@@ -1,6 +1,6 @@
-"""`/v1/rerank` and `/v2/rerank` in the shapes of Cohere, Jina and Voyage.
+"""`/v1/rerank` and `/v2/rerank` in the forms of Cohere, Jina and Voyage.
 
-One response has all of them. vLLM's `/rerank` is the same (`tei` hands it over).
+One response has the fields of all three. vLLM's `/rerank` is the same (tei.py passes it on).
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ from gateway.protocols.response import single
 router = APIRouter(tags=["Cohere", "Jina"])
 
 DEFAULT_TOKENS_PER_DOC = 4096
-"""Cohere's, which some clients always send: more than the model reads of a passage."""
+"""Cohere's default, which some clients always send: more than the model reads of a passage."""
 
 
 class RerankRequest(Body):
@@ -48,7 +48,7 @@ async def rerank(request: Request) -> Response:
 
 
 def rank(request: RerankRequest) -> Rank:
-    """Raises `BadRequest`, for a document without text too."""
+    """The request to rank; raises `BadRequest`, also for a document without text."""
     if (request.max_tokens_per_doc or DEFAULT_TOKENS_PER_DOC) < DEFAULT_TOKENS_PER_DOC:
         raise BadRequest.at(
             "max_tokens_per_doc",
@@ -76,7 +76,7 @@ def _text(item: str | dict[str, Any], index: int, fields: list[str]) -> str:
 
 
 def response(request: RerankRequest, answer_id: str, ranked: Ranked) -> Json:
-    """Scores are `probability` of the model's logits."""
+    """The response; scores are the `probability` of the model's logits."""
     # Voyage's and Continue's clients read `data`, and none of them sends `top_n`.
     results = [
         {"index": index, "relevance_score": probability(logit), **_document(request, index)}

@@ -1,4 +1,4 @@
-"""Turns of Cohere's `/v2/chat`, with tools: calls, their results as texts or documents."""
+"""Turns of Cohere's `/v2/chat`, with tools: calls, and their results as texts or documents."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from gateway.tool_use import NO_TOOLS, ToolCall, ToolUse
 
 
 class TurnPart(Part):
-    """A text; a tool's result may be a document."""
+    """A part of a turn: a text, or in a tool's result a document."""
 
     document: dict[str, Any] | None = None
 
@@ -48,7 +48,7 @@ def _text(turn: Turn, field: str) -> str:
 
 
 def _part(part: TurnPart, field: str, role: str) -> str:
-    """A document's data is a text, or an object that becomes JSON."""
+    """The text of a part. A document's data is a text, or an object that becomes JSON."""
     if role == "tool" and part.type == "document" and part.document:
         data = part.document.get("data", part.document)
         return data if isinstance(data, str) else orjson.dumps(data).decode()
@@ -75,7 +75,7 @@ def call_item(call: ToolCall) -> Json:
 
 
 def call_events(piece: CallPiece, answer: Answer) -> Iterator[Json]:
-    """A piece of a call as events of a stream: the end of the call before, a start, a delta."""
+    """A piece of a call as events of a stream: the end of the previous call, a start, a delta."""
     calls = answer.calls
     index = len(calls) - 1
     if piece.name:

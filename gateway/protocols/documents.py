@@ -1,4 +1,4 @@
-"""Reads the `documents` of a chat, as Cohere and vLLM have them; OpenAI's routes take them too."""
+"""Reads the `documents` of a chat, in Cohere's and vLLM's form; OpenAI's routes take them too."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,12 +15,12 @@ _TEXT_KEYS = ("text", "content", "snippet", "contents")
 def read_documents(
     items: Sequence[DocumentItem] | None, field: str = "documents"
 ) -> tuple[Document, ...]:
-    """Raises `BadRequest` for one without text."""
+    """The documents; raises `BadRequest` for one without text."""
     return tuple(_read(item, f"{field}.{i}") for i, item in enumerate(items or ()))
 
 
 def document_id(document: Document, index: int) -> str:
-    """Its id, or the one that Cohere gives by position."""
+    """The document's id, or else the one that Cohere gives by position."""
     return document.id or f"doc:{index}"
 
 

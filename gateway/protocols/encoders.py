@@ -1,4 +1,4 @@
-"""What the protocols for embeddings and for relevance share."""
+"""Functions that the protocols for embeddings and for relevance share."""
 
 import base64
 import math
@@ -13,7 +13,7 @@ from gateway.errors import BadRequest
 
 
 def refuse_start(truncate: str | None) -> None:
-    """Raises `BadRequest` where the beginning of a long text shall be cut off."""
+    """Raises `BadRequest` if a request asks to cut off the beginning of a long text."""
     if truncate == "START":
         raise BadRequest.at("truncate", "START is not offered; NONE and END are")
 
@@ -27,7 +27,7 @@ def floats(row: bytes) -> list[float]:
 
 
 def encoded(row: bytes, kind: str) -> list[float] | str:
-    """A row of little-endian FP32 as its values, or where `kind` is base64 as text."""
+    """A row of little-endian FP32 as its values, or as base64 text if `kind` says so."""
     return base64.b64encode(row).decode() if kind == "base64" else floats(row)
 
 
@@ -38,12 +38,12 @@ def unit(values: list[float]) -> list[float]:
 
 
 def unit_row(row: bytes) -> bytes:
-    """The same for a row of little-endian FP32."""
+    """A row of little-endian FP32, scaled to length 1; a row of zeros stays."""
     return struct.pack(f"<{len(row) // 4}f", *unit(floats(row)))
 
 
 def by_relevance(logits: Sequence[float], top_n: int | None = None) -> list[tuple[int, float]]:
-    """Index and logit, best first; equal ones in the request's order."""
+    """Index and logit of the `top_n` best, best first; equal ones in the request's order."""
     order = sorted(range(len(logits)), key=lambda i: -logits[i])
     return [(i, logits[i]) for i in order[:top_n]]
 
@@ -56,5 +56,5 @@ def probability(logit: float) -> float:
 
 
 def input_usage(usage: Usage) -> dict[str, Any]:
-    """OpenAI's `usage` of a request whose answer has no tokens."""
+    """OpenAI's `usage` for a request whose answer has no tokens."""
     return {"prompt_tokens": usage.input_tokens, "total_tokens": usage.input_tokens}

@@ -10,14 +10,14 @@ from gateway.guide import Guide
 _ANY_OBJECT = {"type": "object"}
 
 _VLLM = ("json", "json_object", "regex", "choice", "grammar")
-"""Fields of vLLM's `structured_outputs`; older ones are `guided_` and the name."""
+"""Fields of vLLM's `structured_outputs`; older fields are `guided_` and the same name."""
 
 _NO_PART = ("backend", "disable_any_whitespace", "disable_fallback", "whitespace_pattern")
-"""Fields of vLLM's that ask for no other answer where they are null."""
+"""Fields of vLLM that have no effect if they are null."""
 
 
 def schema_guide(schema: Any, field: str) -> Guide:
-    """An answer of this JSON schema; raises `BadRequest` for what is none."""
+    """The guide of a JSON schema; raises `BadRequest` for anything else."""
     if not isinstance(schema, dict):
         raise BadRequest.at(field, "a JSON schema is needed, as an object")
     return Guide("json_schema", orjson.dumps(schema).decode(), field)
@@ -26,7 +26,7 @@ def schema_guide(schema: Any, field: str) -> Guide:
 def openai_format(given: Any, field: str) -> Guide | None:
     """The guide of `response_format` or `text.format`: text, json_object or json_schema.
 
-    Chat has the schema in a table `json_schema`, Responses beside the type.
+    Chat has the schema in an object `json_schema`, the Responses API beside the type.
     """
     kind = _type_of(given, field)
     match kind:
@@ -56,7 +56,7 @@ def anthropic_format(given: Any, field: str) -> Guide | None:
 
 
 def cohere_format(given: Any, field: str) -> Guide | None:
-    """Text or json_object, of a schema if there is one (`schema` is the name in v1)."""
+    """The guide of `response_format`: text or json_object, maybe with a schema (v1: `schema`)."""
     kind = _type_of(given, field)
     if kind == "text":
         return None
@@ -83,7 +83,7 @@ def vllm_guide(body: Any) -> Guide | None:
 
 
 def one_guide(*guides: Guide | None) -> Guide | None:
-    """The one that is given; raises `BadRequest` for two."""
+    """The guide that is given, if any; raises `BadRequest` for two."""
     given = [guide for guide in guides if guide]
     if len(given) > 1:
         fields = f"{given[0].field}, {given[1].field}"
@@ -111,7 +111,7 @@ def _of_vllm(name: str, value: Any, field: str) -> Guide:
 
 
 def _type_of(given: Any, field: str) -> Any:
-    """The type; `text` where nothing is given."""
+    """The type of a format; `text` if none is given."""
     if not given:
         return "text"
     if not isinstance(given, dict):

@@ -1,4 +1,4 @@
-"""NVIDIA NIM's `/v1/ranking`, as langchain-nvidia-ai-endpoints and nvidia-haystack call it."""
+"""NVIDIA NIM's `/v1/ranking`, which langchain-nvidia-ai-endpoints and nvidia-haystack call."""
 
 from typing import Any, Literal
 
@@ -51,7 +51,7 @@ def rank(request: RankingRequest) -> Rank:
 
 
 def response(_: str, ranked: Ranked) -> Json:
-    """Logits, best first: clients cut the list before they sort it."""
+    """The response: logits, best first, because clients cut the list before they sort it."""
     return {
         "rankings": [{"index": i, "logit": logit} for i, logit in by_relevance(ranked.logits)],
         "usage": input_usage(ranked.usage),

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (KServe v2, Triton's own): relayed to Triton within bounds.
+"""The Open Inference Protocol (KServe v2, Triton's own): relayed to Triton within limits.
 
 Requests that change the server (load, unload, shared memory, traces, logging) are refused.
 """
@@ -109,7 +109,7 @@ async def generate_stream(request: Request, model: str, version: str = "") -> Re
 
 
 def _like(request: Request, model: str) -> str:
-    """The model whose tensors it has: `llm` for other LLMs, else itself."""
+    """The name of the model with the same tensors: `llm` for other LLMs, else `model` itself."""
     return LLM.name if model in service(request).settings.models.llms else model
 
 
@@ -121,7 +121,7 @@ def _generation(request: Request, model: str, sent: Sent) -> Call:
 
 
 def _refuse_what_guards_miss(request: Request) -> None:
-    """Raises `Forbidden` where guards are on, as they read no tensors, and no key has the route."""
+    """Raises `Forbidden` for callers without a key if guards, which read no tensors, are on."""
     if service(request).guards.are_on and caller(request) == ANYBODY:
         raise Forbidden(
             "Triton's own protocol is not covered by the guards, which are on; possible: the other "
@@ -136,7 +136,7 @@ def _path(model: str, version: str) -> str:
 
 
 async def _state(triton: Connection, path: str) -> Any:
-    """What Triton says; raises `Unavailable` for its empty 400 of what is not ready."""
+    """Triton's answer; raises `Unavailable` for its empty 400, which means not ready."""
     try:
         return await triton.json("GET", path)
     except GatewayError as error:

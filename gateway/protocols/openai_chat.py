@@ -1,7 +1,7 @@
 """OpenAI's `/v1/chat/completions`.
 
-With `documents` (Cohere's field, and vLLM's) model `rag` answers from them, and the answer's
-citations come back as annotations. `functions`, older than `tools`, get answers in their form.
+With `documents` (a field of Cohere and vLLM) model `rag` answers from them, and the answer's
+citations are annotations. `functions` is older than `tools` and gets answers in its own form.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class ChatRequest(SamplingRequest):
         *SamplingRequest.ignored,
         *("metadata", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
         *("reasoning_effort", "safety_identifier", "service_tier", "verbosity"),
-        *("include_reasoning", "reasoning", "reasoning_format"),  # OpenRouter's and Groq's
+        *("include_reasoning", "reasoning", "reasoning_format"),  # of OpenRouter and Groq
     )
     refused = (
         *SamplingRequest.refused,
@@ -88,7 +88,7 @@ class ChatRequest(SamplingRequest):
 
     @property
     def is_older(self) -> bool:
-        """Whether it offers functions in the older form."""
+        """Whether the request offers functions in the older form."""
         return bool(self.functions) and not calls_nothing(self.function_call)
 
 
@@ -133,7 +133,7 @@ def _tool_use(request: ChatRequest) -> ToolUse:
 
 
 def _calls(message: ChatMessage, field: str) -> tuple[ToolCall, ...]:
-    """A call in the older form has no id: its result has the function's name."""
+    """The calls of a message; in the older form a call has no id: its result names the function."""
     if (call := message.function_call) is not None:
         return (new_call(f"{field}.function_call.arguments", call.name, call.name, call.arguments),)
     return read_calls(message.tool_calls, f"{field}.tool_calls")
@@ -143,7 +143,7 @@ def _message(index: int, message: ChatMessage) -> Message:
     field = f"messages.{index}"
     calls = _calls(message, field)
     if message.content is None and message.role == "assistant":
-        return Message("assistant", "", calls)  # it called, or said nothing, as when cancelled
+        return Message("assistant", "", calls)  # it has calls, or no text, as when cancelled
     if message.content is None:
         field = f"{field}.content"
         raise BadRequest.at(field, "missing; a text is needed")
@@ -202,7 +202,7 @@ _OLDER_FORM = replace(_FORM, choice=_older_choice, delta=_older_delta)
 
 
 def annotations(answer: Answer, documents: Sequence[Document]) -> list[Json]:
-    """The citations, in OpenAI's form for the web: the document's id stands for the URL."""
+    """The citations in OpenAI's form for web pages: the document's id is in place of the URL."""
     return [
         {
             "type": "url_citation",

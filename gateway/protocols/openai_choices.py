@@ -28,14 +28,14 @@ class Form:
 
     id_prefix: str
     whole: str
-    """`object` of a whole response."""
+    """The value of `object` in a whole response."""
     chunk: str
-    """`object` of an event of a stream."""
+    """The value of `object` in an event of a stream."""
     choice: Callable[[Answer, Generate], Json]
     """The fields of a whole choice."""
     delta: Callable[[Event, Answer, Generate, bool], Json | None]
-    """The fields of a streamed choice for an event that `Answer` has taken in, and whether it is
-    the choice's first. None for an event without any."""
+    """The fields of a streamed choice, for an event that is in `Answer` already, and whether it is
+    the first of its choice. None for an event without fields."""
 
 
 def choices(
@@ -56,7 +56,7 @@ def choices(
 
 
 def _calls(call: Call, wanted: Sequence[Generate]) -> list[Call]:
-    """The call for the first of the requests, and more like it for the others."""
+    """The call for the first of the requests, and similar calls for the others."""
     return [call] + [
         replace(
             call,
@@ -113,7 +113,7 @@ def _usage(answers: Sequence[Answer]) -> Json:
 async def merged(answers: Answers) -> AsyncGenerator[tuple[int, Event], None]:
     """Events of all answers as they come, with the answer's index.
 
-    The first error ends them all. At most one event of each waits for its reader.
+    The first error ends all of them. At most one event of each waits to be read.
     """
     if len(answers) == 1:
         async with aclosing(answers[0]) as only:
@@ -144,7 +144,7 @@ async def _pump(
     events: AsyncGenerator[Event, None],
     queue: asyncio.Queue[tuple[int, Event | Exception | None]],
 ) -> None:
-    """None at the end, or what was raised."""
+    """Puts events into the queue, and at the end None or the error that was raised."""
     try:
         async with aclosing(events):
             async for event in events:

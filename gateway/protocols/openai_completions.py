@@ -24,7 +24,7 @@ router = APIRouter(tags=["OpenAI"])
 
 
 class CompletionRequest(SamplingRequest):
-    """`prompt` is a text or several; token ids are not taken."""
+    """`prompt` is a text or several texts; token ids are refused."""
 
     refused = (*SamplingRequest.refused, ("this model can't", ("echo", "logprobs", "suffix")))
 
@@ -45,7 +45,7 @@ def parse(body: Any) -> CompletionRequest:
 
 
 def generate(request: CompletionRequest) -> list[Generate]:
-    """One for each choice: `n` of the first prompt, then of the next."""
+    """A generation for each choice: `n` of the first prompt, then `n` of the next one."""
     first = Generate(model=request.model, guide=vllm_guide(request), stream=bool(request.stream))
     return [
         replace(first, prompt=prompt, sampling=sampling(request, i))

@@ -1,4 +1,4 @@
-"""OpenAI's `/v1/embeddings`, with NIM's `input_type` and `truncate`, Jina's and Voyage's fields."""
+"""OpenAI's `/v1/embeddings`, with fields of NIM (`input_type`, `truncate`), Jina and Voyage."""
 
 from functools import partial
 from typing import Any, Literal
@@ -30,16 +30,16 @@ class EmbeddingsRequest(StrictBody):
     refused = (("each text is embedded alone", ("late_chunking",)),)
 
     model: str = EMBED.contract.name
-    """Clients of text-embeddings-inference (Milvus's) name none."""
+    """Clients of text-embeddings-inference, such as Milvus, name no model."""
     input: str | Each[str] | Each[int] | Each[Each[int]]
     encoding_format: Literal["float", "base64"] | None = Field(
         "float", validation_alias=AliasChoices("encoding_format", "encoding_type", "embedding_type")
     )
     dimensions: int | None = Field(default=None, ge=0)
-    """0, Infinity's default, is all of them."""
+    """Length of an embedding; 0, the default of the server Infinity, means all dimensions."""
     input_type: Literal["query", "passage", "document", "text"] | None = None
     task: str | None = None
-    """Jina's: of a `retrieval.query` or `retrieval.passage`; others are for no search."""
+    """Jina's input type: `retrieval.query` or `retrieval.passage`; other tasks are no search."""
     normalized: bool | None = None
     truncate: Literal["NONE", "START", "END"] | bool | None = None
     # Voyage's
@@ -87,7 +87,7 @@ def _inputs(given: str | list[Any]) -> tuple[tuple[str, ...], tuple[tuple[int, .
 
 
 def response(request: EmbeddingsRequest, request_id: str, embedded: Embedded) -> Json:
-    """Mistral's client needs the id, which OpenAI doesn't give."""
+    """The response. Mistral's client needs the id, which OpenAI's responses lack."""
     kind = request.encoding_format or "float"
     rows = map(unit_row, embedded.rows) if request.normalized else embedded.rows
     return {

@@ -1,4 +1,4 @@
-"""Errors as OpenAI words them: `{"error": {"message", "type", "param", "code"}}`."""
+"""Errors in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _TYPES = {
 _OTHER = {True: ("invalid_request_error", None), False: ("server_error", None)}
 
 FIELDS = {"stop_words": "stop", "text_input": "prompt", "input_text": "input", "input_ids": "input"}
-"""The models' names of what OpenAI calls otherwise."""
+"""OpenAI's names of the models' tensors that have another name there."""
 
 
 def error_body(error: GatewayError) -> Any:

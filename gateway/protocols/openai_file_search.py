@@ -1,4 +1,4 @@
-"""The tool `file_search` of `/v1/responses`: the answer rests on a vector store."""
+"""The tool `file_search` of `/v1/responses`: the answer is from a vector store."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -16,12 +16,12 @@ from gateway.protocols.reading import Json, StrictBody, read
 from gateway.protocols.request import caller
 
 RESULTS = "file_search_call.results"
-"""What `include` asks for to see the passages."""
+"""The value of `include` that asks for the passages."""
 _TOOL = "tools.0."
 
 
 class FileSearch(StrictBody):
-    """The only tool that is offered."""
+    """The tool `file_search`: no other tool of OpenAI is offered."""
 
     type: Literal["file_search"]
     vector_store_ids: list[str] = Field(min_length=1, max_length=1)
@@ -75,7 +75,7 @@ def search_events(item: Json) -> Iterator[Json]:
 
 
 def annotations(answer: Answer) -> Iterator[Json]:
-    """A file citation for each sentence of the answer that rests on a file."""
+    """A file citation for each sentence of the answer that a file supports."""
     for quote in answer.end.quotes:
         source = answer.sources[quote.source - 1]
         yield {

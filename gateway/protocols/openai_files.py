@@ -26,7 +26,7 @@ MOST_LISTED = 10_000
 
 
 def library(request: Request) -> "Library":
-    """Raises `NotFound` where no files are kept."""
+    """The library of files; raises `NotFound` if the gateway keeps no files."""
     found = service(request).library
     if found is None:
         raise NotFound("files: none are kept here; set 'folder' in the table [files] to keep some")
@@ -34,14 +34,14 @@ def library(request: Request) -> "Library":
 
 
 async def counted(request: Request, response: Response) -> None:
-    """A request that changes something counts for the key's limits."""
+    """Counts a request that changes something for the key's limits."""
     call = new_call(request, Other())
     await service(request).access.meter.count(call)
     response.headers.update(call.headers)
 
 
 async def looked(request: Request) -> None:
-    """A look has a limit of its own: clients look again and again whether a file is completed."""
+    """Counts a look, which has its own limit: clients look often whether a file is completed."""
     await service(request).access.meter.look(caller(request))
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's lists: pages that a client turns with the id of the last record."""
+"""OpenAI's lists: a client asks for the next page with the id of the last record."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ RecordT = TypeVar("RecordT")
 
 
 def read_page(request: Request, default: int = 20, most: int = MOST) -> Page:
-    """`limit`, `order`, `after` and `before` of the query string; raises `BadRequest`."""
+    """The page by `limit`, `order`, `after` and `before` of the query; raises `BadRequest`."""
     query = request.query_params
     limit, order = query.get("limit", str(default)), query.get("order", "desc")
     if not limit.isdecimal() or not 1 <= int(limit) <= most:
@@ -26,7 +26,7 @@ def read_page(request: Request, default: int = 20, most: int = MOST) -> Page:
 def page_body(
     records: Sequence[RecordT], page: Page, shown: Callable[[RecordT], dict[str, Any]]
 ) -> dict[str, Any]:
-    """`records`: one more than the page's limit where there are more."""
+    """A page as JSON; `records` has one more than the page's limit if there are more."""
     data = [shown(record) for record in records[: page.limit]]
     return {
         "object": "list",

@@ -1,6 +1,6 @@
-"""`/v1/models`, out of Triton's repository index: OpenAI's, Anthropic's and Cohere's in one.
+"""`/v1/models`, from Triton's repository index: OpenAI's, Anthropic's and Cohere's in one.
 
-All three ask at this path, and ignore what the others need.
+Clients of all three use this path, and ignore the fields of the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from gateway.upstream.models import ENTRIES
 _ENDPOINTS: Mapping[type[Wanted], str] = {Generate: "chat", Embed: "embed", Rank: "rerank"}
 
 _CONTEXT_FIELDS = ("max_model_len", "context_length", "max_input_tokens")
-"""What vLLM, OpenRouter and Anthropic call it. Agents cut their chats by it."""
+"""Names of the context's length by vLLM, OpenRouter and Anthropic: agents cut their chats to it."""
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -75,7 +75,7 @@ async def _ready(request: Request) -> list[dict[str, Any]]:
 
 
 async def _contexts(request: Request) -> dict[str, int]:
-    """Tokens that prompt and answer share, of `llm` and `rag`; empty where Triton does not say."""
+    """Context lengths, in tokens, of `llm` and `rag`; empty where Triton does not report them."""
     catalogue = service(request).catalogue
     tokens = await catalogue.context_tokens()
     models = await catalogue.models() if tokens else []
@@ -84,7 +84,7 @@ async def _contexts(request: Request) -> dict[str, int]:
 
 
 async def _cohere(request: Request, shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What each model does, in Cohere's words. `auto` does nothing here: its rules choose."""
+    """The models with what they can do, in Cohere's terms; `auto` has nothing: its rules choose."""
     models = await service(request).catalogue.models()
     endpoints = {model.name: [_ENDPOINTS[model.entry.takes]] for model in models}
     return [

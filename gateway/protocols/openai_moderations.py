@@ -26,7 +26,7 @@ class ModerationsRequest(StrictBody):
 
 
 def texts(request: ModerationsRequest) -> list[str]:
-    """What is judged, each alone; raises `BadRequest` for a part that is no text."""
+    """The texts to check, one by one; raises `BadRequest` for a part that is no text."""
     given = [request.input] if isinstance(request.input, str) else request.input
     return [
         part_text(item, f"input.{index}") if isinstance(item, Part) else str(item)
@@ -35,7 +35,7 @@ def texts(request: ModerationsRequest) -> list[str]:
 
 
 def response(request_id: str, rules: tuple[Rule, ...], judged: list[str]) -> Json:
-    """A rule is a category: broken (score 1) or not (0)."""
+    """The response: each rule is a category, broken (score 1) or not (score 0)."""
     return {
         "id": f"modr-{request_id}",
         "model": "rules",

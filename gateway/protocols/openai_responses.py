@@ -1,4 +1,4 @@
-"""OpenAI's `/v1/responses`, stateless: what it refers to must be in the request.
+"""OpenAI's `/v1/responses`, without state: all that a request refers to must be in it.
 
 `documents` make it a RAG call, as in `/v1/chat/completions`; citations are annotations.
 """

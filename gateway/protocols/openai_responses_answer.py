@@ -61,7 +61,7 @@ def begun_response(request: ResponsesRequest, request_id: str, status: str) -> J
 
 
 def items(request: ResponsesRequest, request_id: str, answer: Answer, status: str) -> list[Json]:
-    """A message for each text, and a call for each call; a message without text if it is empty."""
+    """A message for each text, an item for each call; an empty answer is a message without text."""
     parts = answer.parts or [""]
     return [item(request, request_id, answer, i, status) for i in range(len(parts))]
 
@@ -103,7 +103,7 @@ def _question(request: ResponsesRequest) -> str:
 
 
 def _part(request: ResponsesRequest, answer: Answer, text: str) -> Json:
-    """Answers with annotations have one text."""
+    """A text of the answer, with its annotations: an answer with annotations has one text."""
     if request.searches:
         return text_part(text, list(annotations(answer)))
     return text_part(text, _annotations(request, answer) if request.documents else [])
@@ -114,7 +114,7 @@ def text_part(text: str, annotations: list[Json]) -> Json:
 
 
 def _annotations(request: ResponsesRequest, answer: Answer) -> list[Json]:
-    """One file citation, OpenAI's word for a document, for each sentence that rests on one."""
+    """A file citation (a file is a document here) for each sentence that a document supports."""
     documents = read_documents(request.documents)
     return [
         {

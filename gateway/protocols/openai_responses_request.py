@@ -18,11 +18,11 @@ from gateway.protocols.tools import check_results, new_call
 
 PARTS = ("input_text", "output_text", "text")
 _WITHOUT_TEXT = ("file_search_call", "reasoning")
-"""Items of earlier answers that the model does not read: what they led to is in the message."""
+"""Items of earlier answers that the model does not read: the message has their result."""
 
 
 class Item(Body):
-    """A message, or what an answer's `output` has beside it, to be sent back as it is."""
+    """A message, or another item of an earlier answer's `output`, which is sent back unchanged."""
 
     type: str = "message"
     role: Literal["user", "assistant", "system", "developer"] | None = None
@@ -68,7 +68,7 @@ class ResponsesRequest(StrictBody):
 
     @property
     def searches(self) -> list[Any]:
-        """The tools that search, unless none may be called; raises `BadRequest`."""
+        """The tools that search, or none if no tool may be called; raises `BadRequest`."""
         return [] if calls_nothing(self.tool_choice) else searching(self.tools or [])
 
 
@@ -103,7 +103,7 @@ def generate(request: ResponsesRequest, collection: SearchedCollection | None = 
 def messages(request: ResponsesRequest) -> Iterator[Message]:
     """The turns of the chat; raises `BadRequest`.
 
-    Calls that follow each other, or the assistant's text, are one turn, as in chat.
+    Calls that follow each other or the assistant's text are part of one turn, as in chat.
     """
     found, fields = list[Message](), list[str]()
     for message, field in _turns(request):

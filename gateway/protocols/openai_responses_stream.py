@@ -1,4 +1,4 @@
-"""Streams of OpenAI's `/v1/responses`: items open and close as the answer goes on."""
+"""Streams of OpenAI's `/v1/responses`: items open and close as the answer comes."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -28,7 +28,8 @@ from gateway.tool_use import ToolCall
 async def stream(
     request: ResponsesRequest, request_id: str, events: AsyncGenerator[Event, None]
 ) -> AsyncGenerator[Json, None]:
-    """The stream's events, numbered; raises `GatewayError` before the first, then sends it."""
+    """The stream's events, numbered. Before the first it raises `GatewayError`, later the error is
+    an event."""
     numbers = count()
     async with aclosing(_unnumbered(request, request_id, events)) as plain:
         async for event in plain:
@@ -90,7 +91,7 @@ class _Place:
         yield {"type": "response.content_part.added", **place, "part": text_part("", [])}
 
     def delta(self, piece: Piece, answer: Answer) -> Json | None:
-        """None for a piece without text: a call's first may have its name alone."""
+        """The event of a piece; None for one without text, such as a call's first with its name."""
         if isinstance(piece, str):
             place = self._in_message(message_id(self.request_id, self.index))
             kind = "response.output_text.delta"
@@ -140,7 +141,7 @@ def _first_events(request: ResponsesRequest, request_id: str, answer: Answer) ->
 def _last_events(
     request: ResponsesRequest, request_id: str, answer: Answer, place: _Place | None
 ) -> Iterator[Json]:
-    """`place` is that of the open item; an answer without any has an empty message."""
+    """The last events; `place` is the open item. An answer without items has an empty message."""
     if place is None:
         place = _Place(request, request_id, 0)
         yield from place.opened(answer)

@@ -1,4 +1,4 @@
-"""Functions of `/v1/responses`: what is offered, and which calls and results the input has."""
+"""Functions of `/v1/responses`: definitions, and the calls and results in the input."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ SEARCH, FUNCTION = "file_search", "function"
 
 
 class FunctionItem(Body):
-    """A function as in chat, but not inside a table `function`."""
+    """A function as in chat, but not inside an object `function`."""
 
     type: str
     name: str
@@ -22,7 +22,8 @@ class FunctionItem(Body):
 
 
 def searches(tools: Sequence[Any]) -> list[Any]:
-    """The tools that search; raises `BadRequest` for one that is neither that nor a function."""
+    """The tools that search; raises `BadRequest` for a tool that neither searches nor is a
+    function."""
     kinds = [tool.get("type") if isinstance(tool, dict) else tool for tool in tools]
     for index, kind in enumerate(kinds):
         if kind not in (SEARCH, FUNCTION):
@@ -53,7 +54,7 @@ def _function(field: str, tool: Json) -> Tool:
 
 
 def shown_tools(tools: Sequence[Any]) -> list[Any]:
-    """The tools as the response names them: `strict` is not kept."""
+    """The tools as the response names them: `strict` is false, because it has no effect."""
     return [
         tool | {"strict": False} if isinstance(tool, dict) and "strict" in tool else tool
         for tool in tools

@@ -1,4 +1,4 @@
-"""What OpenAI's chat and completions share: how to generate, and how answers are counted."""
+"""What OpenAI's chat and completions share: sampling, choices and usage."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from gateway.errors import BadRequest
 from gateway.protocols.reading import Body, Each, Json, Refused, StrictBody
 
 MOST_CHOICES = 128
-"""Each of them is a request of its own to the model."""
+"""Most choices: each of them is a separate request to the model."""
 
 
 class StreamOptions(Body):
@@ -19,7 +19,7 @@ class StreamOptions(Body):
 
 
 class SamplingRequest(StrictBody):
-    """Settings that both APIs have, and those of vLLM that its clients send."""
+    """Fields that both APIs have, and those that vLLM's clients send."""
 
     ignored: ClassVar[Sequence[str]] = ("user",)
     refused: ClassVar[Refused] = (
@@ -30,7 +30,7 @@ class SamplingRequest(StrictBody):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     usage: Any = None
-    """OpenRouter's: asks for the usage, also of a stream."""
+    """OpenRouter's field: it asks for the usage, also in a stream."""
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     min_tokens: int | None = None
@@ -59,7 +59,7 @@ class SamplingRequest(StrictBody):
 
 
 def sampling(request: SamplingRequest, choice: int = 0) -> Sampling:
-    """The sampling of one of `n` choices: a seed counts up, so that they differ."""
+    """The sampling of one of `n` choices: each adds its number to the seed, so that they differ."""
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
     max_tokens = _max_tokens(request)
     return Sampling(
@@ -77,14 +77,14 @@ def sampling(request: SamplingRequest, choice: int = 0) -> Sampling:
 
 
 def refuse_sampling(request: SamplingRequest) -> None:
-    """Raises `BadRequest` for settings that no engine here has."""
+    """Raises `BadRequest` for fields that no engine here supports."""
     refuse_but(request, "skip_special_tokens", True)
     if request.ignore_eos and _max_tokens(request) is None:
         raise BadRequest.at("ignore_eos", "max_tokens is needed beside it")
 
 
 def check_choices(request: SamplingRequest, prompts: int = 1) -> int:
-    """`n`; raises `BadRequest` where it is none, or too many with these prompts."""
+    """The number of choices; raises `BadRequest` for less than 1, or too many for `prompts`."""
     n = 1 if request.n is None else request.n
     if not (n >= 1 and n * prompts <= MOST_CHOICES):
         raise BadRequest.at(
@@ -94,7 +94,7 @@ def check_choices(request: SamplingRequest, prompts: int = 1) -> int:
 
 
 def refuse_but(request: StrictBody, name: str, possible: Any) -> None:
-    """Raises `BadRequest` where the field is given and is not the only possible value."""
+    """Raises `BadRequest` if the field is given and has not the only possible value."""
     if getattr(request, name) not in (None, possible):
         shown = orjson.dumps(possible).decode()
         raise BadRequest.at(name, f"only {shown} is possible")
@@ -119,7 +119,7 @@ def usage(tokens: Usage) -> Json:
 
 
 def total(usages: list[Usage]) -> Usage:
-    """Tokens of several answers together."""
+    """The sum of the tokens of several answers."""
     return Usage(
         sum(each.input_tokens for each in usages),
         sum(each.output_tokens for each in usages),

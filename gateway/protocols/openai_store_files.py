@@ -27,7 +27,7 @@ router = APIRouter(tags=["OpenAI"], prefix="/v1/vector_stores/{store_id}")
 
 
 class AttachFile(StrictBody):
-    """`attributes` are what filters of a search can ask for."""
+    """A file to attach; filters of a search can compare its `attributes`."""
 
     file_id: str
     attributes: Attributes | None = None
@@ -39,7 +39,7 @@ class ChangeFile(StrictBody):
 
 
 class AttachFiles(StrictBody):
-    """Files by id, all with the same attributes, or each with its own."""
+    """Files to attach, by id: all with the same attributes, or each with its own."""
 
     file_ids: list[str] | None = Field(default=None, max_length=MOST_FILES)
     files: list[AttachFile] | None = Field(default=None, max_length=MOST_FILES)
@@ -47,7 +47,7 @@ class AttachFiles(StrictBody):
     chunking_strategy: Any = None
 
     def each(self) -> list[AttachFile]:
-        """Raises `BadRequest` unless one of the two ways is used."""
+        """The files one by one; raises `BadRequest` unless exactly one of the two forms is used."""
         if bool(self.file_ids) == bool(self.files):
             raise BadRequest.at("file_ids", "either file_ids or files is needed")
         if self.files:

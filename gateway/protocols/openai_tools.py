@@ -1,4 +1,4 @@
-"""Functions in OpenAI's chat: which may be called, and calls in answers."""
+"""Functions in OpenAI's chat: which ones may be called, and calls in answers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,17 +14,17 @@ _CHOICES = "auto, none, required, a function or allowed_tools"
 
 
 def tool_use(tools: tuple[Tool, ...], choice: Any, is_parallel: bool | None) -> ToolUse:
-    """What `tool_choice` leaves of the tools; raises `BadRequest`."""
+    """The tools that `tool_choice` allows; raises `BadRequest`."""
     match choice:
         case "none":
             return ToolUse()
         case None | "auto":
             return new_tool_use(tools, is_parallel)
         case {"type": "allowed_tools", **rest}:
-            # The chat has these in a table of their own, the Responses API beside the type.
+            # Chat has these fields in an object, the Responses API has them beside the type.
             allowed = rest.get("allowed_tools", rest)
             return _allowed(tools, allowed, is_parallel)
-        case "required" | "any":  # as Mistral calls it
+        case "required" | "any":  # "any" is Mistral's name
             return new_tool_use(tools, is_parallel, is_required=True)
         case {"type": "function"}:
             named = only(tools, [_name(choice)], "tool_choice")
@@ -33,7 +33,7 @@ def tool_use(tools: tuple[Tool, ...], choice: Any, is_parallel: bool | None) -> 
 
 
 def function_use(functions: Sequence[Function], choice: Any) -> ToolUse:
-    """What `function_call` leaves of `functions`, for one call; raises `BadRequest`."""
+    """The functions that `function_call` allows, for one call; raises `BadRequest`."""
     check_count(functions, "functions")
     offered = tuple(
         new_tool(f"functions.{i}", each.name, each.description, each.parameters)

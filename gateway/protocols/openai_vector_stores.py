@@ -26,7 +26,7 @@ router = APIRouter(tags=["OpenAI"])
 
 STATUSES: tuple[Status, ...] = ("in_progress", "completed", "failed", "cancelled")
 MOST_FILES = 2000
-"""In one request."""
+"""Most files in one request."""
 _RANKER = re.compile(r"auto|none|default[-_][\d-]{1,16}")
 
 Key = Annotated[str, Field(max_length=64)]
@@ -37,7 +37,7 @@ _NO_END = (("vector stores stay until they are deleted", ("expires_after",)),)
 
 
 class CreateStore(StrictBody):
-    """Chunks are as the models' server makes them."""
+    """A vector store to make; the models' server decides how files are cut into chunks."""
 
     ignored = ("description",)
     refused = _NO_END
@@ -56,7 +56,7 @@ class ChangeStore(StrictBody):
 
 
 class RankingOptions(StrictBody):
-    """Ranking is always the same here: `ranker` may be any of OpenAI's, and changes nothing."""
+    """Options of ranking. `ranker` may be any of OpenAI's, and has no effect here."""
 
     ranker: str | None = None
     score_threshold: float = Field(default=0, ge=0, le=1)
@@ -81,7 +81,7 @@ class SearchStore(StrictBody):
 
 
 def refuse_chunking(strategy: Any) -> None:
-    """Raises `BadRequest` for chunks of one's own."""
+    """Raises `BadRequest` for chunks that the client wants to define itself."""
     if strategy not in (None, {"type": "auto"}):
         raise BadRequest.at(
             "chunking_strategy", "auto is possible; passages are cut to the embedder's length"
@@ -181,8 +181,8 @@ def result(source: Source) -> Json:
 
 
 def place(source: Source) -> Json:
-    """Beyond OpenAI's fields: the page, slide, row, … of the file that a passage is on, where it
-    has some."""
+    """A field that OpenAI lacks: the page, slide, row, … of a passage in its file, if that has
+    any."""
     if not source.page:
         return {}
     from triton_rag.ingestion.page_names import page_name  # only files need the client's package
@@ -192,12 +192,12 @@ def place(source: Source) -> Json:
 
 
 def score(source: Source) -> float:
-    """0 to 1: its cosine with the question; the order also counts words and the reranker."""
+    """The source's similarity, limited to 0 to 1; the order also counts words and relevance."""
     return min(1.0, max(0.0, source.similarity))
 
 
 def file_counts(counts: Mapping[Status, tuple[int, int]]) -> dict[str, int]:
-    """Files by status, as OpenAI counts them."""
+    """Number of files by status, with OpenAI's names."""
     files: dict[str, int] = {status: counts.get(status, (0, 0))[0] for status in STATUSES}
     return {**files, "total": sum(files.values())}
 

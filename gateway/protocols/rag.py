@@ -1,4 +1,4 @@
-"""Our own `/v1/rag`: a question and documents to an answer with its sources and citations."""
+"""The gateway's own `/v1/rag`: answers a question from documents, with sources and citations."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -22,7 +22,7 @@ router = APIRouter(tags=["RAG"])
 
 
 class RagRequest(SamplingRequest):
-    """Sampling as in OpenAI's API."""
+    """A question and documents, with the sampling fields of OpenAI's API."""
 
     refused = (*SamplingRequest.refused, ("this model can't", ("logprobs",)))
 
@@ -97,7 +97,7 @@ def _end(answer: Answer) -> Json:
 
 
 def _sources(sources: tuple[Source, ...], documents: tuple[Document, ...]) -> list[Json]:
-    """Best first; `number` is what `citations` and `quotes` call it."""
+    """The sources, best first; `citations` and `quotes` refer to them by `number`."""
     return [
         {
             "number": number,

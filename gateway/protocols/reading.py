@@ -1,6 +1,6 @@
-"""Reads a request's JSON into its protocol's model; refuses by the name of the field.
+"""Reads a request's JSON into its protocol's model; errors name the field.
 
-Errors say what was found by type, never by value: values are prompts.
+Errors give the type of what was found, never the value: values may be prompts.
 """
 
 import re
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 """An object of JSON."""
 
 Refused = Sequence[tuple[str, Sequence[str]]]
-"""Why some fields may ask for nothing only, and which."""
+"""Fields that are refused if they ask for something: pairs of a reason and names."""
 
 
 class Body(BaseModel):
@@ -30,7 +30,7 @@ class StrictBody(Body):
 
     model_config = ConfigDict(extra="forbid")
     ignored: ClassVar[Sequence[str]] = ()
-    """Fields without an effect: hints about caching, billing, safety and how much to think."""
+    """Fields without an effect: hints about caching, billing, safety and amount of thinking."""
 
     @model_validator(mode="before")
     @classmethod
@@ -42,7 +42,7 @@ class StrictBody(Body):
 
 
 class Part(Body):
-    """One part of a content; its text is in `text`, that of type refusal in `refusal`."""
+    """A part of a content; its text is in `text`, or in `refusal` if that is its type."""
 
     type: str
     text: str | None = None
@@ -51,8 +51,8 @@ class Part(Body):
 
 _T = TypeVar("_T")
 Each = Annotated[list[_T], Field(fail_fast=True)]
-"""A list that is refused at its first wrong member. A body has room for millions, and each member
-of a union would complain of each of them, for seconds in which no other client is served."""
+"""A list that is refused at its first wrong member. A body can have millions, and pydantic would
+collect an error of each member for each type of a union: no other client is served meanwhile."""
 
 Content = str | Each[Part]
 
@@ -68,8 +68,8 @@ _CALLS_NOTHING: tuple[Any, ...] = ("none", "NONE", {"type": "none"})
 
 
 def read(model: type[BodyT], body: Any, within: str = "") -> BodyT:
-    """The request, where null is as if not given; raises `BadRequest` for the first field that
-    can't be right. `within` is before the names of fields, for a part of a request."""
+    """The request; null counts as not given. Raises `BadRequest` for the first wrong field. For a
+    part of a request, `within` is put before the names of fields."""
     if not isinstance(body, dict):
         message = "a JSON object is needed"
         raise BadRequest.at(within[:-1], message) if within else BadRequest(message)
@@ -83,7 +83,7 @@ def read(model: type[BodyT], body: Any, within: str = "") -> BodyT:
 
 
 def _refusal(error: ValidationError, within: str) -> BadRequest:
-    # Every member of a union complains; the one that got furthest is what the client meant.
+    # Every type of a union gives errors; the type that matched furthest is what the client meant.
     found = max(error.errors(include_input=False, include_url=False), key=lambda e: len(e["loc"]))
     steps = [str(step) for step in found["loc"]]
     named = ".".join(s for i, s in enumerate(steps) if not i or not _TYPE.fullmatch(s))
@@ -104,9 +104,9 @@ def calls_nothing(choice: Any) -> bool:
 
 
 def refuse_thinking(thinking: Any) -> None:
-    """Raises `BadRequest` if the field `thinking` (Anthropic, Cohere) asks for it.
+    """Raises `BadRequest` if the field `thinking` (Anthropic, Cohere) asks for thinking.
 
-    `adaptive` leaves it to the model, and ours answers at once.
+    `adaptive` leaves that to the model, and this one answers at once.
     """
     kind = thinking.get("type") if isinstance(thinking, dict) else thinking
     if kind not in (None, "adaptive", "disabled"):
@@ -116,7 +116,7 @@ def refuse_thinking(thinking: Any) -> None:
 def text_of(
     content: Content, field: str, types: Sequence[str] = ("text",), role: str = "user"
 ) -> str:
-    """The content's text, that of its parts joined; raises `BadRequest` for other parts."""
+    """The content's text, or the joined texts of its parts; raises `BadRequest` for other parts."""
     if isinstance(content, str):
         return content
     parts = [part_text(part, f"{field}.{i}", types) for i, part in enumerate(content)]
@@ -124,9 +124,8 @@ def text_of(
 
 
 def joined(parts: Sequence[str], role: str) -> str:
-    """The text of one turn. Parts are lines, as in vLLM and TensorRT-LLM: clients send whole texts.
-
-    An answer's parts are one text that its citations divide.
+    """The text of one turn. Its parts become lines, as in vLLM and TensorRT-LLM, because clients
+    send whole texts as parts. An answer's parts are joined: they are one text, cut by citations.
     """
     return ("" if role == "assistant" else "\n").join(parts)
 

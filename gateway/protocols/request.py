@@ -1,4 +1,4 @@
-"""Turns an HTTP request into a call, for all protocols. `response` writes the response."""
+"""Turns an HTTP request into a call, for all protocols; response.py writes the response."""
 
 import asyncio
 import re
@@ -18,10 +18,10 @@ from gateway.settings import Bounds
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 DEADLINE = "x-request-timeout-ms"
 PATHS_MODEL = "gateway.paths_model"
-"""Key of the scope: the model that the path names, as Azure's clients do."""
+"""Key of the ASGI scope with the model that the path names, as in Azure's API."""
 SDK_READ_TIMEOUT, SDK_TIMEOUT = "x-stainless-read-timeout", "x-stainless-timeout"
-"""Seconds that an SDK waits for the next bytes: for an answer without stream, its whole time.
-Those for JavaScript send the second one alone, in whole seconds without the rest."""
+"""Headers with the seconds that an SDK waits for the next bytes: without a stream, for the whole
+answer. JavaScript SDKs send only the second one, rounded down to whole seconds."""
 
 MAX_DEADLINE_S = 24 * 3600.0
 
@@ -90,7 +90,7 @@ def _deadline(request: Request, wanted: Wanted) -> float | None:
 
 
 def _sdk_timeout_s(headers: Headers) -> float:
-    """0 where the SDK sends none."""
+    """The timeout that an SDK sends, in seconds; 0 if it sends none."""
     for name, cut_s in ((SDK_READ_TIMEOUT, 0.0), (SDK_TIMEOUT, 1.0)):
         text = headers.get(name, "")
         if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", text) and float(text):
@@ -99,14 +99,14 @@ def _sdk_timeout_s(headers: Headers) -> float:
 
 
 def openapi_body(model: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra` of a route that reads this request."""
+    """The argument `openapi_extra` for a route that reads a request of this model."""
     schema = model.model_json_schema()
     content = {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """The schema with its references replaced: they would point outside of OpenAPI's document."""
+    """The schema with its references replaced: they would be invalid in OpenAPI's document."""
     match schema:
         case {"$ref": str(reference)}:
             return _inlined(definitions[reference.rpartition("/")[2]], definitions)

@@ -1,4 +1,4 @@
-"""Writes the response to a call, for all protocols; it ends when its client goes away."""
+"""Writes the response to a call, for all protocols; it ends when its client leaves."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -24,8 +24,8 @@ EventT = TypeVar("EventT", Embedded, Ranked, Sources)
 DONE = b"data: [DONE]\n\n"
 
 SEND = "gateway.send"
-"""Key of the scope: sends bytes of a body that has more to come, past the middleware and uvicorn,
-which look at its start and end only. Each layer costs a stream's every chunk. Not for HTTP/1.0."""
+"""Key of the ASGI scope with a function that sends bytes of a body, but not the last ones, without
+middleware and uvicorn, whose layers take time for every chunk. HTTP/1.0 requests don't have it."""
 
 
 def sse(data: Any) -> bytes:
@@ -46,11 +46,11 @@ class Protocol:
     error_body: Callable[[GatewayError], Any]
     """The JSON of an error response."""
     error_event: Callable[[GatewayError], bytes]
-    """An error inside a stream, whose status is sent already."""
+    """The event of an error in a stream whose status was sent already."""
     event: Callable[[Any], bytes] = sse
-    """One event of a stream."""
+    """The bytes of an event of a stream."""
     last: bytes = b""
-    """What ends a stream that succeeds."""
+    """The last bytes of a stream that succeeds."""
     stream_type: str = "text/event-stream; charset=utf-8"
     """The content type of a stream."""
 
@@ -98,7 +98,7 @@ def single(
 
 
 async def relayed(call: Call, events: AsyncGenerator[Event, None]) -> Response:
-    """The response whose body comes as `Relayed`; its type is in the call's headers, or JSON."""
+    """The response with a relayed body; its content type is in the call's headers, or JSON."""
     async with aclosing(events):
         body = b"".join([event.data async for event in events if isinstance(event, Relayed)])
     return Response(body, 200, {"content-type": "application/json", **call.headers})
@@ -123,7 +123,8 @@ class Complete(Response):
 
 
 class Streaming(Response):
-    """A stream of events. The status waits for the first of them, which may raise instead."""
+    """A stream of events. Its status is sent with the first one, so that an error before it is an
+    ordinary response."""
 
     def __init__(self, call: Call, events: AsyncGenerator[Any, None], protocol: Protocol) -> None:
         super().__init__()
@@ -153,7 +154,7 @@ class Streaming(Response):
         headers = {
             "content-type": self._protocol.stream_type,
             "cache-control": "no-store",
-            "x-accel-buffering": "no",  # a proxy in between passes events on as they come
+            "x-accel-buffering": "no",  # a proxy must pass events on at once
             **self._call.headers,
         }
         return {
@@ -170,8 +171,8 @@ def _part(body: bytes, *, is_last: bool = False) -> Json:
 async def until_disconnect(receive: Receive, answer: Coroutine[Any, Any, None]) -> None:
     """Awaits the answer; a client that disconnects cancels it, which is no error.
 
-    The request's body must have been received. The answer has a task of its own: each of its chunks
-    would else wake all the middleware around it.
+    The request's body must have been received. The answer has its own task: otherwise each chunk
+    would wake all the middleware around it.
     """
     task, is_gone = asyncio.create_task(answer), False
 

@@ -1,6 +1,6 @@
-"""text-embeddings-inference (TEI), of the default models: `/embed`, `/similarity`, `/rerank`.
+"""text-embeddings-inference (TEI) with the default models: `/embed`, `/similarity`, `/rerank`.
 
-Hugging Face's own client embeds by `/`. vLLM and Infinity have `/rerank` too, with Cohere's fields.
+Hugging Face's own client embeds at `/`. vLLM and Infinity have `/rerank` too, with Cohere's fields.
 """
 
 import operator
@@ -51,7 +51,7 @@ class EmbedRequest(TeiRequest):
     normalize: bool = True
     prompt_name: str | None = None
     parameters: Any = None
-    """Those of text-generation-inference, which is asked at `/` too."""
+    """Parameters of text-generation-inference, whose clients call `/` too."""
     dimensions: int | None = Field(default=None, ge=1)
 
 

@@ -1,4 +1,4 @@
-"""Requests of Triton's own protocol as calls, whose tokens are bounded by what their bodies say."""
+"""Turns requests in Triton's own protocol into calls, with bounds of tokens by their bodies."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -25,7 +25,7 @@ def generate_call(model: str, body: Mapping[str, Any]) -> Generate | Other:
 
 
 def infer_call(model: str, body: Mapping[str, Any], tensors: bytes) -> Generate | Other:
-    """The call in a checked body of `infer`, and the bytes of tensors behind its JSON."""
+    """The call in a checked body of `infer`; `tensors` are the bytes after its JSON."""
     if model not in _GENERATIONS:
         return Other(model)
     texts = "".join(_strings(body)) + tensors.decode("latin-1")
@@ -64,6 +64,6 @@ def _max_tokens(inputs: list[Any], tensors: bytes) -> Any:
 
 
 def _number(given: Any) -> int | None:
-    """None for what the model refuses, as 0."""
+    """A number of tokens; None for a value that the model refuses, such as 0."""
     number = first_number(given)
     return number if number and number > 0 else None

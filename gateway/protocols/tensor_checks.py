@@ -1,8 +1,8 @@
-"""Bodies of the Open Inference Protocol, checked for what Triton 2.51 answers wrongly.
+"""Checks bodies of the Open Inference Protocol for faults that Triton 2.51 handles wrongly.
 
-It answers 500 to a text where a number is due, to a shape of [-1] and to an id that is a number.
-It reads an integer of 2^32 and more as its low bits. For a shape of more values than are given it
-takes memory for all of them, and dies.
+It answers 500 to a text in the place of a number, to a shape of [-1] and to an id that is a number.
+It reads only the low bits of an integer of 2^32 and more. For a shape with more values than are
+given it allocates memory for all of them, and crashes.
 """
 
 import math
@@ -25,15 +25,15 @@ _INTEGERS = {
     **{"INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q"},
     **{"UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q"},
 }
-"""Codes of Python's arrays that hold the same range."""
+"""Type codes of Python's arrays with the same range."""
 _FLOATS = ("FP16", "BF16", "FP32", "FP64")
 _WIDTHS = {
     **{name: array(code).itemsize for name, code in _INTEGERS.items()},
     **{"BOOL": 1, "FP16": 2, "BF16": 2, "FP32": 4, "FP64": 8},
 }
-"""Bytes of a value behind the JSON."""
+"""Bytes of a value after the JSON."""
 _LENGTH_BYTES = 4
-"""Before each text behind the JSON."""
+"""Bytes of the length before each text after the JSON."""
 _NOT_HERE = "shared_memory_region"
 _SIZE_LIMIT, _RANK_LIMIT = 2**31, 8
 
@@ -44,17 +44,17 @@ DATATYPES: Mapping[str, Mapping[str, str]] = {
     contract.name: {spec.name: spec.dtype.value for spec in contract.inputs}
     for contract in _CONTRACTS
 }
-"""Inputs of our entries; other models of the server are checked by what requests say of them."""
+"""Inputs of this repository's models; for other models the datatype is the one in the request."""
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     contract.name: tuple(spec.name for spec in contract.inputs if not spec.optional)
     for contract in _CONTRACTS
 }
-"""Without one of these Triton's streams may be empty, with status 200."""
+"""Inputs without which Triton's streams may be empty, with status 200."""
 
 
 def check_infer(body: Any, behind_bytes: int = 0) -> None:
-    """A body of `infer`, and how many bytes are behind its JSON; raises `BadRequest`."""
+    """Checks a body of `infer` with `behind_bytes` after its JSON; raises `BadRequest`."""
     _check_head(body)
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or not inputs:
@@ -72,7 +72,7 @@ def check_infer(body: Any, behind_bytes: int = 0) -> None:
 
 
 def check_generate(model: str, body: Any) -> None:
-    """A body of `generate` or `generate_stream`; raises `BadRequest`."""
+    """Checks a body of `generate` or `generate_stream`; raises `BadRequest`."""
     _check_head(body)
     datatypes = DATATYPES.get(model, {})
     parameters = body.get("parameters", {})
@@ -94,7 +94,7 @@ def _check_head(body: Any) -> None:
 
 
 def _check_tensor(given: Any, field: str) -> int:
-    """Returns how many bytes behind the JSON are this tensor's."""
+    """Checks a tensor; returns how many bytes after the JSON belong to it."""
     parameters = _check_named(given, field)
     count = _count(given.get("shape"), f"{field}.shape")
     datatype = given.get("datatype")
@@ -111,7 +111,7 @@ def _check_tensor(given: Any, field: str) -> int:
 
 
 def _check_named(given: Any, field: str) -> dict[str, Any]:
-    """Parameters of a tensor that has a name."""
+    """Checks that a tensor has a name; returns its parameters."""
     if not isinstance(given, dict) or not isinstance(given.get("name"), str):
         raise BadRequest.at(field, "a tensor with a name is needed")
     parameters = given.get("parameters", {})
@@ -123,7 +123,7 @@ def _check_named(given: Any, field: str) -> dict[str, Any]:
 
 
 def _count(shape: Any, field: str) -> int:
-    """How many values a tensor of this shape has."""
+    """Checks a shape; returns how many values a tensor of it has."""
     if (
         not isinstance(shape, list)
         or len(shape) > _RANK_LIMIT
@@ -136,7 +136,7 @@ def _count(shape: Any, field: str) -> int:
 
 
 def _check_size(size: Any, datatype: str, count: int, field: str) -> int:
-    """The bytes of `count` values; texts are of any length, behind their own."""
+    """Checks the size of `count` values in bytes, and returns it; each text follows its length."""
     least = count * _WIDTHS.get(datatype, _LENGTH_BYTES)
     if type(size) is not int or size < least or (size > least and datatype != "BYTES"):
         raise BadRequest(
@@ -148,7 +148,7 @@ def _check_size(size: Any, datatype: str, count: int, field: str) -> int:
 
 
 def _check_values(field: str, datatype: str, values: list[Any]) -> int:
-    """Returns how many there are, in rows or not."""
+    """Checks values, in rows or not; returns how many there are."""
     while values and isinstance(values[0], list):
         if not all(isinstance(each, list) for each in values):
             raise BadRequest.at(field, "rows and values are mixed")

@@ -1,4 +1,4 @@
-"""Functions that a request offers, calls of them, and their results: what all APIs share."""
+"""Functions that a request offers, their calls and results: code that all APIs share."""
 
 import json
 import re
@@ -17,14 +17,14 @@ from gateway.tool_use import NO_TOOLS, Tool, ToolCall, ToolUse
 MOST_TOOLS = 128
 MOST_SCHEMA_BYTES = 64 * 2**10
 MOST_DEPTH = 32
-"""Objects and lists inside each other, of a schema and of arguments."""
+"""Most nested objects and lists of a schema and of arguments."""
 NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 
 
 class Function(Body):
-    """A function as OpenAI and Cohere have it.
+    """A function in the form of OpenAI and Cohere.
 
-    `strict` asks that arguments fit the schema, which only a forced call can promise.
+    `strict` asks that arguments fit the schema, which is only guaranteed for a required call.
     """
 
     name: str
@@ -44,7 +44,7 @@ class CalledFunction(Body):
 
 
 class FunctionCall(Body):
-    """A call of an earlier answer, as OpenAI and Cohere have it."""
+    """A call of an earlier answer, in the form of OpenAI and Cohere."""
 
     id: str
     type: str = "function"
@@ -71,7 +71,7 @@ def check_count(tools: Sequence[Any], field: str = "tools") -> None:
 
 
 def refuse_type(field: str, kind: str, possible: str = "function") -> None:
-    """Raises `BadRequest` for a tool that is another one than what the caller runs itself."""
+    """Raises `BadRequest` for a tool of a type that the caller does not run itself."""
     if kind != possible:
         raise BadRequest.at(f"{field}.type", f"{kind[:40]!r} given; {possible} is possible")
 
@@ -83,7 +83,7 @@ def new_tool(
     schema: dict[str, Any] | None,
     schema_name: str = "parameters",
 ) -> Tool:
-    """Raises `BadRequest` for a name or a schema that is not possible."""
+    """A tool; raises `BadRequest` for a name or a schema that is not possible."""
     if not NAME.fullmatch(name):
         raise BadRequest.at(
             f"{field}.name", "1 to 128 letters, digits, '_', '-' and '.' are possible"
@@ -102,7 +102,7 @@ def new_tool(
 
 
 def depth(value: Any) -> int:
-    """How many objects and lists are inside each other."""
+    """How many objects and lists are nested in a value."""
     level, deepest = [value], 0
     while level := [inner for each in level for inner in _inner(each)]:
         deepest += 1
@@ -129,14 +129,14 @@ def only(tools: tuple[Tool, ...], names: Sequence[str], field: str) -> tuple[Too
 def new_tool_use(
     tools: tuple[Tool, ...], is_parallel: bool | None, is_required: bool = False
 ) -> ToolUse:
-    """Raises `BadRequest` where a call is required, and nothing can be called."""
+    """The use of tools; raises `BadRequest` if a call is required but there are no tools."""
     if is_required and not tools:
         raise BadRequest.at("tool_choice", "a call is required, and there are no tools")
     return ToolUse(tools, is_parallel is not False, is_required) if tools else NO_TOOLS
 
 
 def parsed_arguments(written: str) -> dict[str, Any] | None:
-    """The arguments of a call; None where they are no JSON object, as a model may write them."""
+    """The arguments of a call; None if they are no JSON object, which a model may write."""
     try:
         found = json.loads(written, strict=False)
         written.encode()
@@ -146,7 +146,7 @@ def parsed_arguments(written: str) -> dict[str, Any] | None:
 
 
 def begun_arguments(written: str) -> dict[str, Any]:
-    """The members that are there of arguments that were cut, as clients read a stream."""
+    """The complete members of arguments that were cut, as clients of a stream read them."""
     try:
         found = from_json(written, allow_partial=True)
     except ValueError:
@@ -164,7 +164,7 @@ def new_call(field: str, call_id: str, name: str, arguments: str | None) -> Tool
 
 
 def read_calls(calls: Sequence[FunctionCall] | None, field: str) -> tuple[ToolCall, ...]:
-    """The calls of a message of OpenAI's chat or Cohere's; raises `BadRequest`."""
+    """The calls of a message in OpenAI's or Cohere's chat; raises `BadRequest`."""
     found = []
     for index, call in enumerate(calls or ()):
         place = f"{field}.{index}"
@@ -177,9 +177,9 @@ def read_calls(calls: Sequence[FunctionCall] | None, field: str) -> tuple[ToolCa
 
 
 def check_results(messages: Sequence[Message], fields: Sequence[str]) -> None:
-    """Raises `BadRequest` for a result of a call that no message before it has.
+    """Raises `BadRequest` for a result whose call is in no earlier message.
 
-    `fields` are the client's names of each message's `tool_call_id`.
+    `fields` are the client's names for the `tool_call_id` of each message.
     """
     called: set[str] = set()
     for message, field in zip(messages, fields, strict=True):

@@ -17,10 +17,10 @@ _log = logging.getLogger(__name__)
 
 def routed(inner: Handler, router: Router) -> Handler:
     """Gives a call to the model that `router` chooses; the header `x-router` says which and why.
-    Raises RuleError for a classifier that is not there.
+    Raises RuleError for a missing classifier.
 
-    A model that fails before its first event is followed by the next of the chain. After that its
-    error is the answer: a client never gets the beginnings of two.
+    If a model fails before its first event, the next one of the chain is asked. Later its error is
+    the answer: a client never gets the beginnings of two answers.
     """
 
     classify = classifier(router)
@@ -56,7 +56,7 @@ async def _attempts(
 
 
 def _is_over(call: Call) -> bool:
-    """Whether the request's own deadline has passed: no other model can keep it."""
+    """Whether the request's own deadline has passed, which no other model could keep either."""
     return call.deadline is not None and asyncio.get_running_loop().time() >= call.deadline
 
 

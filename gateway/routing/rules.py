@@ -15,23 +15,23 @@ from gateway.texts import texts_of
 
 AUTO = "auto"
 BYTES = 4
-"""Bytes of UTF-8 in a token, about."""
+"""Bytes of UTF-8 per token, approximately."""
 
 _Models = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Rule:
-    """What `auto` is for calls of its task, with at most so many tokens (`estimated_tokens`)."""
+    """The models of `auto` for calls of this task with at most so many `estimated_tokens`."""
 
     name: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
     models: _Models
-    """The next one answers when one fails before its first event; the cheapest may come first."""
+    """Models in the order to try them: the next one answers if one fails before its first event."""
     task: Literal["", "chat", "rag", "embed", "rank"] = ""
-    """Empty: any."""
+    """The task of the calls; empty: any task."""
     max_prompt_tokens: Count | None = None
     label: str = ""
-    """What the classifier says of what is asked; empty: anything."""
+    """The label that the classifier must give the text; empty: any label."""
 
     def fits(self, task: str, prompt_tokens: int, label: str) -> bool:
         is_short = self.max_prompt_tokens is None or prompt_tokens <= self.max_prompt_tokens
@@ -43,11 +43,11 @@ class Router:
     """The table `[routing]` of the settings."""
 
     rules: tuple[Rule, ...] = ()
-    """What the model `auto` is; the first that fits."""
+    """Rules of the model `auto`; the first that fits is used."""
     fallbacks: Mapping[str, _Models] = field(default_factory=dict)
-    """Models that stand in for one that is asked for by name."""
+    """Models that replace a failing one that was asked by name."""
     classifier: str = ""
-    """A function of one's own, as package.module:function: what is asked, a text, to a label."""
+    """The operator's function, as package.module:function, from the asked text to a label."""
 
     def concerns(self, request: Request) -> bool:
         return request.model == AUTO or request.model in self.fallbacks
@@ -68,7 +68,7 @@ def task_of(request: Request) -> str:
 
 
 def estimated_tokens(request: Request) -> int:
-    """Tokens of the input, at four bytes each: only the model, not yet chosen, could count."""
+    """Tokens of the input, estimated by bytes: only the model, not chosen yet, could count them."""
     if isinstance(request, Embed) and request.token_ids:
         return sum(map(len, request.token_ids))
     return sum(len(text.encode("utf-8", "replace")) for _, text in texts_of(request)) // BYTES + 1
@@ -78,7 +78,7 @@ Classify = Callable[[str], str]
 
 
 def classifier(router: Router) -> Classify:
-    """The router's; raises RuleError where it is not there, or rules need one."""
+    """The router's classifier; raises RuleError if it is missing though rules need one."""
     if router.classifier:
         return hook(router.classifier)
     if labelled := [rule.name for rule in router.rules if rule.label]:
@@ -99,7 +99,8 @@ def asked_text(request: Request) -> str:
 def choose(request: Request, router: Router, classify: Classify) -> tuple[tuple[str, ...], str]:
     """The models to try for a call, in order, and why these.
 
-    By rule for `auto`, else the named one and its fallbacks. Raises NotFound if no rule fits.
+    For `auto` a rule decides, else it is the named model and its fallbacks. Raises NotFound if no
+    rule fits.
     """
     if request.model != AUTO:
         return (request.model, *router.fallbacks.get(request.model, ())), "asked for"

@@ -1,1 +1,1 @@
-"""Requests to tritonserver: the only code of the gateway with its protocol."""
+"""Requests to tritonserver: the only code of the gateway that uses Triton's protocol."""

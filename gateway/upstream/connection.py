@@ -18,7 +18,7 @@ from gateway.upstream.infer import Outputs, Tensor, read_outputs, request_body
 from gateway.upstream.statuses import from_status
 
 STATE_TIMEOUT_S = 5.0
-"""For what Triton answers without a model."""
+"""Timeout for what Triton answers without a model."""
 
 _KEPT = ("content-type", HEADER_LENGTH)
 _EVENT_END = b"\n\n"
@@ -27,19 +27,19 @@ _DATA = b"data: "
 
 @dataclass(frozen=True)
 class WholeResponse:
-    """The body of a response, and those of its headers that say how to read it, in lower case."""
+    """The body of a response, and the headers that say how to read it, with names in lower case."""
 
     body: bytes
     headers: Mapping[str, str]
 
     @property
     def error(self) -> str:
-        """The text of `{"error": …}`; empty where it is none."""
+        """The text of `{"error": …}`; empty if the body is no such object."""
         return _message(self.body)
 
 
 class EventReader:
-    """Reads server-sent events out of the pieces of a stream."""
+    """Reads server-sent events from the pieces of a stream."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -52,7 +52,7 @@ class EventReader:
 
 
 class Connection:
-    """`async with Connection(settings) as triton:` in the event loop that uses it."""
+    """The connection; use `async with Connection(settings) as triton:` in its event loop."""
 
     def __init__(self, settings: Triton) -> None:
         self.settings = settings
@@ -67,7 +67,7 @@ class Connection:
         self._metrics.close()
 
     async def json(self, method: str, path: str) -> Any:
-        """What Triton says of itself, parsed; None for an empty body."""
+        """Triton's JSON about itself, parsed; None for an empty body."""
         async with self.ask(method, path, silence_s=STATE_TIMEOUT_S) as response:
             return orjson.loads(await response.read() or b"null")
 
@@ -108,7 +108,7 @@ class Connection:
         *,
         may_repeat: bool = True,
     ) -> WholeResponse:
-        """A response that comes at once; raises `DeadlinePassed`."""
+        """A response that is no stream; raises `DeadlinePassed`."""
         silence_s = self.settings.answer_timeout_s
         asking = self.ask(
             "POST", path, body, silence_s=silence_s, headers=headers, may_repeat=may_repeat
@@ -131,7 +131,7 @@ class Connection:
         headers: Mapping[str, str] = MappingProxyType({}),
         may_repeat: bool = True,
     ) -> AsyncIterator[HttpConnection]:
-        """A response of status 200; raises what the status of another one means."""
+        """A response of status 200; raises the error that another status means."""
         asked = (method, path, body, headers, silence_s)
         async with self._http.ask(*asked, may_repeat=may_repeat) as response:
             if response.status != 200:

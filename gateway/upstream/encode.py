@@ -17,14 +17,14 @@ ROWS = 1024
 """Most rows that our models take in one request."""
 
 PADDED_TOKENS = 2**19
-"""Most tokens of a portion, when every row is as long as its longest."""
+"""Most tokens of one request, counting every row as long as the longest."""
 
 TOKEN = b"\x01"
-"""The only byte of a mask of INT64 that is not 0, once for each token."""
+"""The first byte of each 1 in a mask of little-endian INT64; its other bytes are 0."""
 
 
 async def embed(triton: Connection, call: Call, request: Embed) -> Embedded:
-    """The rows in the request's order; more than the models take go one portion after another."""
+    """The rows in the request's order; if there are too many for one request, several are sent."""
     rows: list[bytes] = []
     tokens = 0
     lengths = [len(row) for row in request.token_ids] or [1] * len(request.texts)
@@ -40,7 +40,7 @@ async def embed(triton: Connection, call: Call, request: Embed) -> Embedded:
 
 
 def portions(lengths: Sequence[int]) -> Iterator[slice]:
-    """Slices of rows for one request each: rows are padded to the longest of their slice."""
+    """Slices of rows, each for one request: rows are padded to the longest of their slice."""
     start = longest = 0
     for index, length in enumerate(lengths):
         count, longest = index - start + 1, max(longest, length)
@@ -104,7 +104,7 @@ async def rank(triton: Connection, call: Call, request: Rank) -> Ranked:
 
 
 async def both(first: Awaitable[Outputs], second: Awaitable[Outputs]) -> tuple[Outputs, Outputs]:
-    """Both results; the error of the first that fails, and then the other is cancelled."""
+    """Both results; raises the error of the first that fails, and cancels the other."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_result(each)) for each in (first, second)]
@@ -124,7 +124,7 @@ def _rows(found: Outputs) -> list[bytes]:
 
 
 def _cut(row: bytes, dimensions: int | None) -> bytes:
-    """The first dimensions, with length 1 again; models trained for it lose little."""
+    """A row's first dimensions, scaled to length 1; models that were trained for it lose little."""
     if dimensions is None or 4 * dimensions == len(row):
         return row
     if 4 * dimensions > len(row):

@@ -37,10 +37,10 @@ from gateway.upstream.statuses import IN_BAND, from_stream
 
 _OF_TYPE = {DType.INT32: range(-(2**31), 2**31), DType.UINT64: range(2**64)}
 _RANGES = {spec.name: _OF_TYPE[spec.dtype] for spec in SAMPLING if spec.dtype in _OF_TYPE}
-"""Triton 2.51 takes the low 32 bits of a larger integer, without a word."""
+"""Ranges of integer inputs: Triton 2.51 takes the low 32 bits of a larger one, without an error."""
 
 GRACE_S = 1.0
-"""Triton ends a generation at its deadline; we do, if it has not after this time."""
+"""Triton ends a generation at its deadline; the gateway ends it if Triton has not after this."""
 
 
 async def generate(
@@ -65,7 +65,7 @@ async def generate(
 
 
 def _fitting(request: Generate, error: ContextExceeded) -> Generate:
-    """The request with the tokens that its prompt leaves; raises `error` where it may not be."""
+    """The request with `max_tokens` reduced to what fits; raises `error` if it must not be."""
     left = error.context_tokens - error.prompt_tokens
     if not request.may_fill_context or not error.max_tokens or left < 1:
         raise error
@@ -103,7 +103,7 @@ async def _events(triton: Connection, call: Call, request: Generate) -> AsyncGen
 
 
 def _of_guide(error: BadRequest, request: Generate) -> BadRequest:
-    """Names the field that the client wrote the guide in; that of a required call is in `tools`."""
+    """The error, with the client's field of the guide, which is `tools` for a required call."""
     if error.field not in (GUIDE_TYPE, GUIDE_TEXT):
         return error
     field = request.guide.field if request.guide else "tools"
@@ -111,7 +111,7 @@ def _of_guide(error: BadRequest, request: Generate) -> BadRequest:
 
 
 def _model(request: Generate) -> str:
-    """`rag` over a collection is another graph than over documents."""
+    """The model in Triton: `rag` over a collection is another graph than over documents."""
     return ANSWER.contract.name if request.collection else request.model
 
 
@@ -182,7 +182,7 @@ def _question(request: Generate) -> dict[str, Any]:
 
 
 def _last_message(request: Generate) -> str:
-    """What is asked; earlier messages are no part of a question over documents."""
+    """The question: earlier messages are no part of a question over documents."""
     if not request.messages:
         return request.prompt
     last = request.messages[-1]
@@ -227,6 +227,6 @@ def _columns(event: Any) -> dict[str, list[Any]]:
 
 
 def _column(event: Any, name: str) -> list[Any]:
-    """Triton 2.51 writes a tensor of one element as a scalar."""
+    """A tensor's values as a list: Triton 2.51 writes a tensor of one element as a scalar."""
     found = event.get(name, [])
     return found if isinstance(found, list) else [found]

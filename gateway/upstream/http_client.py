@@ -1,5 +1,5 @@
-"""HTTP/1.1 to one server. A client of our own, because every chunk of every stream passes it:
-docs/decisions/0050-the-gateway-asks-over-http.md.
+"""A client of HTTP/1.1 for one server. No library is used, because every chunk of every stream
+passes it: docs/decisions/0050-the-gateway-asks-over-http.md.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from gateway.errors import DeadlinePassed, GatewayError, Unavailable, UpstreamFa
 from gateway.upstream.statuses import RETRY_AFTER_S
 
 KEEP_ALIVE_S = 2.0
-"""An idle connection holds up the end of a tritonserver, so none is kept for long."""
+"""How long an idle connection is kept: not long, because it delays the end of a tritonserver."""
 
 UNREAD_BYTES = 64 * 2**10
-"""Beyond it unread bytes of a response wait in the server, not here."""
+"""Most unread bytes of a response that are kept here; more wait in the server."""
 
 
 class _Unanswered(UpstreamFailed):
-    """The connection ended before anything of the response came."""
+    """The connection ended before any byte of the response came."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -35,19 +35,19 @@ class HttpConnection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._unread_bytes = 0
         self._is_whole = True
-        """Whether the response is at its end, or there is none."""
+        """Whether the response is complete, or there is none."""
         self._has_begun = False
-        """Whether something of the response has come."""
+        """Whether any byte of the response has come."""
         self._fault: GatewayError | None = None
-        """Why nothing more comes."""
+        """The error because of which nothing more comes."""
         self._news: asyncio.Future[None] | None = None
-        """What the reader waits for, since `_waits_s` of the loop's clock."""
+        """The future that the reader waits for, since `_waits_s` of the loop's clock."""
         self._waits_s = self._silence_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.status = 0
-        """The response's; 0 until it comes."""
+        """The response's status; 0 until it comes."""
         self.headers: dict[str, str] = {}
-        """The response's; names are in lower case."""
+        """The response's headers; names are in lower case."""
 
     async def send(self, head: bytes, body: bytes, silence_s: float) -> None:
         """Returns when the head of the response is there.
@@ -63,7 +63,7 @@ class HttpConnection(asyncio.Protocol):
             await self._more()
 
     async def piece(self) -> bytes:
-        """What has come of the body; empty at its end."""
+        """The part of the body that has come; empty at its end."""
         while not self._pieces and not self._is_whole:
             await self._more()
         piece = b"".join(self._pieces)
@@ -146,7 +146,8 @@ class HttpConnection(asyncio.Protocol):
         self._wake()
 
     def _end_if_silent(self) -> None:
-        """The reader may have come back, or be away: a slow client is no silence of the server."""
+        """End after a silence of the server. It is none if the reader got data meanwhile, or does
+        not wait: then the client is slow."""
         is_waiting = self._news is not None and not self._news.done()
         left_s = self._silence_s - (self._loop.time() - self._waits_s if is_waiting else 0.0)
         if left_s > 0:
@@ -190,8 +191,8 @@ class HttpClient:
         """The connection once the head of the response is there, whatever its status; the request
         ends with the block. Raises `Unavailable` where there is no connection.
 
-        A server may end a kept connection just when it is used again. A request without any answer
-        is then sent once more, on a new one, if it `may_repeat`: if it changes nothing.
+        A server may close a kept connection just when it is used again. A request without any
+        answer is then sent again, on a new connection, if it `may_repeat`: if it changes nothing.
         """
         head = self._head(method, path, body, headers)
         kept = self._kept()
@@ -221,7 +222,7 @@ class HttpClient:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, made = await asyncio.get_running_loop().create_connection(new, host, port)
-        except OSError:  # TimeoutError too
+        except OSError:  # it includes TimeoutError
             raise Unavailable(
                 "the models' server takes no connection; it may be starting",
                 retry_after_s=RETRY_AFTER_S,

@@ -1,4 +1,4 @@
-"""Tensors in and out of a model by HTTP `infer`, whose outputs come as bytes and not as text."""
+"""Tensors to and from a model by HTTP `infer`, with outputs as bytes instead of JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BINARY_SIZE = "binary_data_size"
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input: `values` flat, in the order of `shape`."""
+    """An input tensor; `values` are a flat list, in the order of `shape`."""
 
     name: str
     datatype: str
@@ -24,7 +24,7 @@ class Tensor:
 
 
 def texts(name: str, *values: str) -> Tensor:
-    """BYTES [texts]."""
+    """A tensor BYTES [texts]."""
     return Tensor(name, "BYTES", [len(values)], values)
 
 
@@ -53,7 +53,7 @@ class Outputs:
 
 
 def read_outputs(body: bytes, header_length: str) -> Outputs:
-    """Raises `UpstreamFailed` for what is no answer with tensors as bytes."""
+    """The outputs in a response; raises `UpstreamFailed` if it has no tensors as bytes."""
     if not header_length.isdecimal():
         raise UpstreamFailed("the models' server answered without tensors")
     start = int(header_length)
@@ -67,7 +67,7 @@ def read_outputs(body: bytes, header_length: str) -> Outputs:
 
 
 def first_number(given: Any) -> int | None:
-    """The integer in `4`, `[4]` or `[[4]]`; None where it is another value."""
+    """The integer in `4`, `[4]` or `[[4]]`; None for any other value."""
     while isinstance(given, list) and given:
         given = given[0]
     return given if isinstance(given, int) else None

@@ -17,11 +17,11 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.statuses import RETRY_AFTER_S
 
 UNKNOWN = "unknown"
-"""Label for names that clients make up."""
+"""Label for model names that clients make up."""
 INDEX_AGE_S = 1.0
 """How long a repository index is used before it is read again."""
 KNOWN_AGE_S = 10.0
-"""How long requests use an old index while a newer one is read."""
+"""How old an index may be that requests use while a newer one is read."""
 
 _CONTEXT = re.compile(
     rb"^%s\{[^}]*model=\"%s\"[^}]*\} (\S+)$" % (CONTEXT.name.encode(), LLM.name.encode()), re.M
@@ -71,18 +71,18 @@ class Catalogue:
         self.started = int(time.time())
 
     def label(self, name: str) -> str:
-        """The name, if a client can use it, or it is a model of the server, ready or not; it may be
-        empty. `unknown` for all others."""
+        """The name, if it is empty, a client can use it, or it is a model of the server, ready or
+        not; else `unknown`."""
         return name if not name or name in self._names or name in self._states else UNKNOWN
 
     async def models(self) -> list[Model]:
         """The models of the index, ready or not; raises what the connection raises."""
         if self._age_s >= INDEX_AGE_S:
-            await asyncio.shield(self._begun())  # it is others' too
+            await asyncio.shield(self._begun())  # other calls wait for it too
         return self._models()
 
     async def context_tokens(self) -> int:
-        """What a prompt and its answer share in `llm`; 0 where Triton's metrics do not say."""
+        """The context length of `llm`, in tokens; 0 if Triton's metrics do not report it."""
         now_s = time.monotonic()
         if not self._context_tokens or now_s - self._context_read_s >= KNOWN_AGE_S:
             found = _CONTEXT.findall(await self._triton.metrics_page())
@@ -98,7 +98,8 @@ class Catalogue:
         ]
 
     async def resolve(self, name: str, takes: type[Request]) -> str:
-        """The model in Triton; `NotFound`, `BadRequest` for another kind, `Unavailable`."""
+        """The model's name in Triton; raises `NotFound`, `Unavailable`, and `BadRequest` for a
+        model of another kind."""
         if self._age_s >= INDEX_AGE_S:
             reading = self._begun()
             if self._age_s >= KNOWN_AGE_S:
@@ -131,7 +132,7 @@ class Catalogue:
         self._read_s = time.monotonic()
 
     async def _index(self) -> dict[str, str]:
-        """Every model with what is wrong with it; the newest version that is ready counts."""
+        """Every model with what is wrong with it, for its newest version that is ready."""
         found: dict[str, str] = {}
         for model in await self._triton.json("POST", "/v2/repository/index"):
             state = model.get("state", "UNAVAILABLE")

@@ -1,6 +1,6 @@
-"""Holds requests back while `llm` has requests waiting, and fits admission to where it computes.
+"""Holds requests back while `llm` has waiting requests, and adapts admission to its device.
 
-A gateway bounds its own requests. But others use the same model: other gateways, clients of Triton,
+A gateway limits its own requests. But others use the same model: other gateways, clients of Triton,
 graphs. And a full KV cache makes running requests wait again. In `llm` requests wait in the order
 of their arrival; in the gateway they wait in a fair order.
 """
@@ -21,14 +21,14 @@ from gateway.upstream.connection import Connection
 LOG = logging.getLogger(__name__)
 
 LOOK_S = 0.5
-"""While something runs; a page of metrics costs tritonserver some milliseconds."""
+"""Pause between two looks while requests run: a page of metrics takes tritonserver milliseconds."""
 
 MOST_WAITING = 4
-"""So many may just wait for the next step of the model."""
+"""Most waiting requests that are normal: they may just wait for the model's next step."""
 
 BESIDE_ON_CPU = 3
-"""Generations of one tenant beside another where `llm` computes on CPU cores: there each more makes
-every step longer, and a neighbour's first token later. On a GPU it would cost throughput alone."""
+"""Most generations of one tenant beside another tenant's if `llm` computes on CPU cores: each one
+makes every step longer, and the other's first token later. On a GPU it only costs throughput."""
 
 _THREADS = "num_threads"
 """Only models that compute on CPU cores have this parameter."""
@@ -59,13 +59,13 @@ async def _look(triton: Connection, admission: Admission) -> None:
                 admission.beside = await _beside(triton)
             if admission.queue.running:
                 is_held = waiting_requests(await triton.metrics_page()) > MOST_WAITING
-        except Exception as error:  # else nothing would look again, and what is held would stay so
+        except Exception as error:  # otherwise nothing would look again, and calls would stay held
             LOG.error("the pressure on `llm` is not known: %s", described(error))
         admission.hold(is_held)
 
 
 async def _beside(triton: Connection) -> int | None:
-    """None while `llm` is not there yet."""
+    """The value for `Admission.beside` by the device of `llm`; None while that is not there yet."""
     try:
         config = await triton.json("GET", f"/v2/models/{LLM.name}/config")
     except GatewayError:
@@ -74,5 +74,5 @@ async def _beside(triton: Connection) -> int | None:
 
 
 def waiting_requests(page: bytes) -> float:
-    """What `llm` says on a page of tritonserver's metrics; 0 where it says nothing."""
+    """The number of waiting requests of `llm` on a page of metrics; 0 if it is not there."""
     return sum(float(value) for value in _WAITING.findall(page))

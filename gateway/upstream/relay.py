@@ -1,6 +1,6 @@
 """Relays requests in Triton's own protocol. Their token counts come from the responses.
 
-None is sent twice: only Triton knows what a model that is not ours changes.
+No request is repeated: another model than this repository's may change something.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -30,11 +30,11 @@ class Sent:
 
     @property
     def is_of_tensors(self) -> bool:
-        """Whether it is for `infer`, not for `generate`."""
+        """Whether the request is for `infer`, not for `generate`."""
         return self.path.endswith("/infer")
 
     def body_for(self, call: Call) -> bytes:
-        """The body, with the longest answer that the key may have where `generate` names none."""
+        """The body, with the `max_tokens` that the key allows if `generate` has none."""
         most = call.request.sampling.max_tokens if isinstance(call.request, Generate) else None
         if most is None or self.is_of_tensors or self._names_max_tokens():
             return self.body
@@ -51,7 +51,7 @@ def whole(triton: Connection, sent: Sent) -> Handler:
         call.usage, count = Usage(), TokenCount()
         headers, body = {**sent.headers, **call.trace_headers}, sent.body_for(call)
         found = await triton.whole(sent.path, body, headers, call.deadline, may_repeat=False)
-        if found.body.startswith(b'{"error"'):  # Triton's 200 for several responses of a model
+        if found.body.startswith(b'{"error"'):  # status 200: a model gave several responses
             raise from_status(400, found.error)
         call.headers.update(found.headers)
         if sent.is_of_tensors:
@@ -100,7 +100,7 @@ class TokenCount:
 
     usage: Usage = field(default_factory=Usage)
     headers: dict[str, str] = field(default_factory=dict)
-    """The version of the model, once a response said it."""
+    """A header with the version of the model, once a response has named it."""
     _events: EventReader = field(default_factory=EventReader)
 
     def add_piece(self, piece: bytes) -> None:
@@ -125,7 +125,7 @@ class TokenCount:
 
 
 def _outputs(outputs: list[Any], body: bytes) -> Iterator[tuple[str, Any]]:
-    """The token counts among the tensors, in JSON or in the bytes behind it."""
+    """The token counts among the tensors, in JSON or in the bytes after it."""
     sizes = [output.get("parameters", {}).get(BINARY_SIZE, 0) for output in outputs]
     start = len(body) - sum(sizes)
     for output, size in zip(outputs, sizes, strict=True):

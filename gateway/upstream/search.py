@@ -1,4 +1,4 @@
-"""Answers `Search` with the model `search`, and reads sources out of tensors."""
+"""Answers `Search` with the model `search`, and reads sources from tensors."""
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +15,14 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.infer import Tensor, read_texts, texts
 
 MIN_CANDIDATES = 16
-"""Passages that the reranker judges, however few sources are wanted."""
+"""Least number of passages that are reranked, however few sources are wanted."""
 
 _TEXTS = ("sources", "source_id", "source_title", "source_metadata")
 _TYPES = {"source_document": "i", "source_page": "i"}
 
 
 async def search(triton: Connection, call: Call, request: Search) -> Sources:
-    """The best passages first; none where the collection has none that fits."""
+    """The sources, best first; none if no passage of the collection fits."""
     inputs = [texts("question", request.query), *collection_tensors(request.collection)]
     outputs = [spec.name for spec in (*SOURCES, *PLACES)]
     try:
@@ -48,7 +48,7 @@ def collection_tensors(collection: SearchedCollection) -> Iterator[Tensor]:
 
 
 def counts(collection: SearchedCollection) -> dict[str, int]:
-    """`num_sources`, and enough candidates for them; nothing where the model decides."""
+    """`num_sources`, and enough candidates for them; empty if the model decides."""
     if collection.num_sources is None:
         return {}
     candidates = max(MIN_CANDIDATES, collection.num_sources)
@@ -56,7 +56,7 @@ def counts(collection: SearchedCollection) -> dict[str, int]:
 
 
 def read_sources(columns: Mapping[str, Sequence[Any]]) -> Iterator[Source]:
-    """Sources out of the columns of `SOURCES`, and of `PLACES` where these are there."""
+    """Sources from the columns of `SOURCES`, and of `PLACES` if these are there."""
     names = [spec.name for spec in SOURCES]
     places: list[Sequence[Any]] = []
     if columns.get("source_id"):
@@ -68,7 +68,7 @@ def read_sources(columns: Mapping[str, Sequence[Any]]) -> Iterator[Source]:
 
 
 def in_collection(error: GatewayError) -> GatewayError:
-    """The error of an answer out of a collection; without the names of other collections."""
+    """The error of an answer from a collection, without the names of other collections."""
     if not isinstance(error, NotFound):
         return error
     if NOTHING_FITS in str(error):

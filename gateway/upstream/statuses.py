@@ -1,7 +1,7 @@
 """Turns errors of Triton 2.51 and of our models into errors with the right HTTP status.
 
-Triton answers 400 for every error of a model on `/generate`, and a stream has no status. So our
-models are asked to put the code before their text (`errors_in_band`).
+Triton answers 400 for every error of a model on `/generate`, and a stream has no status. So the
+parameter `errors_in_band` asks our models to put the error's code before its text.
 """
 
 import re
@@ -19,7 +19,7 @@ from gateway.errors import (
 
 IN_BAND = "errors_in_band"
 RETRY_AFTER_S = 1.0
-"""For a queue that is full: it moves on within a second."""
+"""When to try again after a full queue, which has room again within a second."""
 
 _CODED = re.compile(
     r"(?:in ensemble '[^']*', )?"
@@ -41,7 +41,7 @@ _OF_CLIENTS = (
     "Unable to set",
     "HTTP end point doesn't support models with decoupled",
 )
-"""How Triton begins what it says with 500 of a request that it can't read or serve."""
+"""Beginnings of Triton's messages, with status 500, on requests that it can't read or serve."""
 
 
 def from_stream(message: str) -> GatewayError:
@@ -77,7 +77,7 @@ def from_status(status: int, message: str) -> GatewayError:
 
 
 def _bad_request(text: str) -> BadRequest:
-    """Our models begin with the tensor that is wrong: `max_tokens: -3 given; …`."""
+    """The error with its field: our models' messages begin with it, as in `max_tokens: …`."""
     found = _FIELD.match(text)
     field = found[1] if found else ""
     if context := _CONTEXT.match(text):

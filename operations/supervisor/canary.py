@@ -15,13 +15,13 @@ from operations.supervisor.journal import SERVER
 from operations.triton_api import Answer, TritonApi
 
 _SAMPLES = {DType.STRING: "canary", DType.BOOL: False, DType.INT32: 0}
-"""INT32 are indexes; others get 1, which is a token id and its mask."""
+"""Sample values by type. INT32 are indexes; other numbers are 1: a token id, and its mask."""
 _VALUES = {"operation": "list"}
-"""Values for inputs that take certain ones only, by name."""
+"""Values, by name, of inputs that only allow certain values."""
 _CHOSEN = {LLM.name: "text_input", TOKENIZER.name: "input_text"}
-"""One of two inputs is needed, so neither is required."""
+"""Optional inputs to send, by model: these models need one of two inputs."""
 _NO_COLLECTION = f"collection: there is no '{_SAMPLES[DType.STRING]}'"
-"""The error of a search that works: there is no such collection."""
+"""The error of a search that works: there is no collection with that name."""
 _EXECUTIONS = "nv_inference_exec_count"
 
 
@@ -32,9 +32,9 @@ class Canary:
     model: str
     path: str
     body: dict[str, object]
-    """JSON, but for the request's id; empty for the server, which is asked with GET."""
+    """The request's JSON without its id; empty for the server, which is asked with GET."""
     decoupled: bool = False
-    """Or it answers like one, from threads: its requests hang when it dies."""
+    """Whether it is decoupled or answers from threads like one: its requests hang if it dies."""
     calls: frozenset[str] = frozenset()
 
     def ask(self, api: TritonApi, timeout_s: float) -> Answer:
@@ -45,16 +45,15 @@ class Canary:
         return api.call("POST", self.path, body, timeout_s)
 
     def fault(self, answer: Answer) -> str:
-        """What is wrong with the model; nothing where a queue is full."""
+        """What is wrong with the model; empty also if a queue is full."""
         is_alive = answer.is_busy or _NO_COLLECTION in answer.error
         return "" if is_alive else answer.error
 
     def progress(self, api: TritonApi) -> tuple[Sample, ...]:
-        """Counters of finished work of the model, and of tokens of the one that it streams from.
+        """Counters of finished work of the model, and of tokens of the model that it streams from.
 
-        Requests that clients cancelled do not count: those of a hanging model would look like
-        progress. Triton's own counters move then for decoupled models, so they are left out there.
-        Raises `NoAnswer`.
+        Cancelled requests do not count: those of a hanging model would look like progress. They
+        change Triton's own counters of decoupled models, so these are left out. Raises `NoAnswer`.
         """
         samples = api.metrics() if self.body else ()
         return tuple(sample for sample in samples if self._is_progress(sample))

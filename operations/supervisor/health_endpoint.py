@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Page(NamedTuple):
-    """What is answered."""
+    """An answer: status, content type and body."""
 
     status: int
     body: bytes
@@ -22,14 +22,14 @@ class Page(NamedTuple):
 
 
 def probe(is_well: bool, body: dict[str, object]) -> Page:
-    """JSON with status 200, or 503."""
+    """A page of JSON with status 200 if `is_well`, else 503."""
     return Page(200 if is_well else 503, json.dumps(body).encode())
 
 
 class HealthEndpoint(ThreadingHTTPServer):
     """Serves the page of each path until closed; port 0 takes a free one."""
 
-    daemon_threads = True  # those of open keep-alive connections must not hold the end up
+    daemon_threads = True  # threads of open keep-alive connections must not delay the end
 
     def __init__(
         self, port: int, pages: Mapping[str, Callable[[], Page]], address: str = LOOPBACK
@@ -45,7 +45,7 @@ class HealthEndpoint(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is no fault of ours, and no traceback for the terminal."""
+        """Prints no traceback: a client that leaves is no fault of the supervisor."""
         if not isinstance(sys.exception(), ConnectionError):
             logger.exception("an answer of the supervisor's own pages failed")
 
@@ -66,4 +66,4 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self.wfile.write(page.body)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-        """Probes come every few seconds: no log."""
+        """Writes no log: probes come every few seconds."""

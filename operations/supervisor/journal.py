@@ -1,4 +1,4 @@
-"""What the supervisor did: kept, printed as one line each, and counted for Prometheus."""
+"""Records what the supervisor did: as events, as printed lines, and as metrics for Prometheus."""
 
 import functools
 import time
@@ -17,7 +17,7 @@ CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 
 MAX_EVENTS = 10_000
 SERVER = "tritonserver"
-"""Stands in the place of a model where the whole server is meant."""
+"""Used as the name of a model where the whole server is meant."""
 
 
 class Cause(StrEnum):
@@ -49,7 +49,7 @@ class Event:
 
 
 _print = functools.partial(print, flush=True)
-"""To standard output at once, also where that is a file."""
+"""Prints to standard output at once, also if that is a file."""
 
 
 class Journal:
@@ -68,7 +68,7 @@ class Journal:
         )
         self.connections_ended = self._metric(prometheus.Counter, metrics.CONNECTIONS_ENDED)
         for model in (*self._models, SERVER):
-            for cause in set(Cause) - {Cause.STOPPING}:  # a series from the start can be alerted on
+            for cause in set(Cause) - {Cause.STOPPING}:  # alerts need a series from the start
                 self._recoveries.labels(model, cause)
 
     def _metric(self, kind: Any, metric: Metric, *labels: str, **options: Any) -> Any:
@@ -82,12 +82,13 @@ class Journal:
         self._write(event.line())
 
     def recovered(self, model: str, cause: Cause, action: str, seconds: float) -> None:
-        """A model was reloaded, or the server restarted."""
+        """Record that a model was reloaded, or the server restarted."""
         self._recoveries.labels(model, cause).inc()
         self.add(model, cause, action, seconds)
 
     def metrics_page(self, is_ready: bool, is_up: Mapping[str, bool]) -> bytes:
-        """Prometheus' text format; a model that `is_up` lacks is down, as with the server."""
+        """The metrics in Prometheus' text format. A model that `is_up` lacks is down, as all are
+        while the server is."""
         self._ready.set(is_ready)
         for model in self._models:  # no other series: one that is never set again would stay at 0
             self._up.labels(model).set(is_up.get(model, False))

@@ -14,7 +14,7 @@ UNLOADED = "unloaded through the repository API"
 
 
 class Finding(NamedTuple):
-    """What is wrong with a model, if anything; a cause where something can be done about it."""
+    """What is wrong with a model, if anything; with a cause if the supervisor can act on it."""
 
     problem: str = ""
     cause: Cause | None = None
@@ -22,15 +22,15 @@ class Finding(NamedTuple):
 
 @dataclass
 class Backoff:
-    """Waits that double each time the same happens again."""
+    """Waits that double each time the same failure happens again."""
 
     settings: SupervisorSettings
     count: int = 0
-    """How often it happened without `stable_s` in between."""
+    """How often it happened without a pause of `stable_s` in between."""
     _last_s: float = float("-inf")
 
     def next_s(self, now_s: float) -> float:
-        """How long to wait this time; not at all the first time."""
+        """How long to wait this time; 0 the first time."""
         settings = self.settings
         self.count = 1 if now_s - self._last_s > settings.stable_s else self.count + 1
         longer_s = settings.backoff_min_s * 2.0 ** (self.count - 2)
@@ -47,17 +47,17 @@ class ModelHealth:
     settings: SupervisorSettings
     backoff: Backoff
     due_s: float = 0.0
-    """When it is asked next, or loaded while it is brought back."""
+    """When its next canary is due, or its next reload during a recovery."""
     asked_s: float = 0.0
     job: "Future[Finding] | None" = None
     """Its canary or its reload, while that runs."""
     problem: str = NOT_ASKED
     is_broken: bool = False
-    """Nothing that is done about it helps, so the server is ready without it."""
+    """Whether it is unloaded, or recovery has not helped: the server is ready without it."""
     cause: Cause | None = None
-    """Why it is being brought back, while it is."""
+    """The cause of a running recovery; None without one."""
     noticed_s: float = 0.0
-    """When that was noticed."""
+    """When the cause was noticed."""
     refusal: str = ""
     """Why the last reload failed."""
     recovered_s: float = float("-inf")
@@ -66,7 +66,7 @@ class ModelHealth:
     _bad_since_s: dict[int, float] = field(default_factory=dict)
 
     def heard(self, now_s: float, problem: str = "", cause: Cause | None = None) -> Cause | None:
-        """Its canary's result. Returns `cause`, once it is time to do something about it."""
+        """Takes its canary's result. Returns `cause` once it is time to act on it."""
         settings = self.settings
         self.problem = problem
         self.is_broken = problem == UNLOADED or (self.is_broken and bool(problem))
@@ -76,9 +76,8 @@ class ModelHealth:
         return None if cause is Cause.FAILING and self._failures < settings.failures else cause
 
     def seen(self, now_s: float, pid: int, state: State) -> Cause | None:
-        """One of its processes was looked at; it must be dead or stopped for `lasting_s`.
-
-        One that Triton ends is dead for a moment before it is gone.
+        """Takes the state of one of its processes. Returns a cause once it was dead or stopped for
+        `lasting_s`: one that Triton ends is dead for a moment before it is gone.
         """
         if state in {State.ALIVE, State.GONE}:
             self._bad_since_s.pop(pid, None)
@@ -89,7 +88,7 @@ class ModelHealth:
         return Cause(state.value)
 
     def begin_job(self, now_s: float, job: "Future[Finding]") -> None:
-        """The next one comes also where a fault of ours loses this one's result."""
+        """Begin a canary or reload; the next one is due even if a bug loses this one's result."""
         self.job, self.asked_s = job, now_s
         self.due_s = now_s + self.settings.canary_interval_s
 
@@ -101,7 +100,7 @@ class ModelHealth:
         self._bad_since_s.clear()
 
     def reload_failed(self, refusal: str, now_s: float) -> None:
-        """It is tried again, after a longer wait each time."""
+        """Try the reload again later, after a longer wait each time."""
         self.refusal, self.problem = refusal, f"{self.cause}, reload failed: {refusal}"
         self.is_broken = self.backoff.count >= self.settings.reloads
         self.due_s = now_s + self.backoff.next_s(now_s)

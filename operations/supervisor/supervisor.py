@@ -1,4 +1,4 @@
-"""tritonserver kept alive: started, watched, brought back, and stopped without losing a request."""
+"""Keeps tritonserver alive: starts, watches, recovers, and stops it without losing a request."""
 
 import functools
 import logging
@@ -22,17 +22,18 @@ logger = logging.getLogger(__name__)
 
 DRAINED = "drained"
 FIRST_ANSWERS_S = 30.0
-"""How long the start waits for every model's first canary; it goes on without them then."""
+"""How long the start waits for every model's first canary; then it continues without them."""
 
 STALLED_S = 300.0
-"""Longer than the loop is ever held up: by a start of the server and the longest wait before it."""
+"""A loop that was silent for longer is stuck: a start of the server and the longest wait before it
+take less."""
 
 
 class Supervisor:
     """`with Supervisor(server) as running:` serves until the block ends.
 
-    `server` is not running yet. `health_port` 0 takes a free one. Raises what the server's start
-    raises when the first one fails.
+    `server` must not be running yet. `health_port` 0 takes a free one. If the server's first start
+    fails, its error is raised.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Supervisor:
         self._settings = settings or SupervisorSettings()
         health = {"health": health_port} if health_port else {}
         require_none(port_faults(health, self.ports.address))
-        server.exit_timeout_s = round(self._settings.drain_s) + 10  # ours comes first
+        server.exit_timeout_s = round(self._settings.drain_s) + 10  # the drain ends first
         self._server = server
         self._models = [canary.model for canary in canaries()]
         self._journal = Journal(self._models)
@@ -54,9 +55,9 @@ class Supervisor:
             pages[f"/readyz/{model}"] = functools.partial(self._model_readyz, model)
         self._endpoint = HealthEndpoint(health_port, pages, self.ports.address)
         self._watch: Watch | None = None
-        """None while the server is being started again."""
+        """None while the server is being restarted."""
         self._lost = "tritonserver is not running"
-        """Also why it can't be started again."""
+        """Why there is no server, and why it can't be restarted."""
         self._tried = set[str]()
         self._backoff = Backoff(self._settings)
         self._beat_s = time.monotonic()
@@ -74,12 +75,12 @@ class Supervisor:
 
     @property
     def events(self) -> list[Event]:
-        """What was done so far, oldest first."""
+        """What the supervisor has done so far, oldest first."""
         return list(self._journal.events)
 
     @property
     def is_ready(self) -> bool:
-        """Whether to send requests here."""
+        """Whether requests can be sent to this server."""
         watch = self._watch
         return watch is not None and watch.is_ready and not self._stop.is_set()
 
@@ -91,7 +92,7 @@ class Supervisor:
         except BaseException:
             self._endpoint.close()
             raise
-        # The thread that starts the server again must live as long as the server.
+        # The thread that restarts the server must live as long as the server.
         threading.Thread(target=self._run, name="supervisor").start()
         deadline_s = time.monotonic() + FIRST_ANSWERS_S
         try:
@@ -110,14 +111,14 @@ class Supervisor:
         """Drain and end; 0 when all requests in flight were answered within `drain_s`, else 1."""
         self._stop.set()
         notify(Notice.STOPPING)
-        if self._watch is None:  # being started again: there is nothing to drain
+        if self._watch is None:  # being restarted: there is nothing to drain
             self._server.kill()
         self.wait()
         self._endpoint.close()
         return self._status
 
     def wait(self) -> int:
-        """Until stopped: a supervisor does not end by itself."""
+        """Wait until it is stopped: a supervisor does not end by itself."""
         self._ended.wait()
         return self._status
 
@@ -128,7 +129,7 @@ class Supervisor:
             while not self._stop.wait(self._settings.poll_s):
                 try:
                     self._step()
-                except Exception:  # one fault of ours must not leave the server unwatched
+                except Exception:  # a bug must not leave the server unwatched
                     logger.exception("the supervisor failed at a step; going on")
             if self._watch:
                 self._end(self._watch)
@@ -138,7 +139,7 @@ class Supervisor:
     def _step(self) -> None:
         self._beat()
         watch = self._watch
-        if watch is None:  # after a fault of ours
+        if watch is None:  # after such a bug
             self._restart(Cause.DEAD, self._beat_s)
         elif cause := watch.server_problem if self._server.status() is None else Cause.DEAD:
             self._lose_server(watch, cause)
@@ -151,7 +152,7 @@ class Supervisor:
         notify(Notice.ALIVE)
 
     def _lose_server(self, watch: Watch, cause: Cause) -> None:
-        """End what is left of it: processes of its models outlive a killed server."""
+        """End the rest of the server: processes of its models outlive a killed server."""
         watch.close()
         status = self._server.status()
         self._journal.connections_ended.inc(len(unsent_bytes(self.ports)))
@@ -164,7 +165,7 @@ class Supervisor:
         self._journal.add(SERVER, cause, ended)
 
     def _restart(self, cause: Cause, lost_s: float) -> None:
-        """Until it starts or we are stopped, each time after a longer wait."""
+        """Try to start the server until it starts or this is stopped, with growing waits."""
         while not self._stop.wait(self._backoff.next_s(time.monotonic())):
             self._beat()
             try:
@@ -190,14 +191,14 @@ class Supervisor:
         self._journal.add(SERVER, Cause.STOPPING, f"{result}, {end}", time.monotonic() - start_s)
 
     def _drain(self) -> tuple[str, int | None]:
-        """How it went, and tritonserver's exit status."""
+        """Drain; returns how it went, and tritonserver's exit status."""
         complete, status = drain(self._server, self._settings.drain_s, self._settings.idle_s)
         return DRAINED if complete else "requests cut", status
 
     # --- what the probes see -------------------------------------------------------------------
 
     def problems(self) -> dict[str, str]:
-        """Every model and graph with what is wrong with it; empty text: nothing."""
+        """What is wrong with every model and graph; an empty text means nothing."""
         watch = self._watch
         found = watch.problems() if watch else dict.fromkeys(self._models, self._lost)
         for graph in ENSEMBLES:

@@ -1,7 +1,7 @@
-"""Watches the models of one running tritonserver; reloads plain ones, else wants a restart.
+"""Watches the models of one running tritonserver; reloads plain ones, or asks for a restart.
 
-A request to a plain model that died gets an error. A stream of a decoupled one gets nothing, not
-even an end (Triton 2.51), and its callers wait until the server ends.
+A request to a plain (not decoupled) model that died gets an error. A stream of a decoupled model
+gets nothing, not even an end (Triton 2.51), and its callers wait until the server ends.
 """
 
 import contextlib
@@ -21,21 +21,21 @@ from operations.triton_process import TritonProcess
 
 
 class Watch:
-    """Looks after one server process until closed; `tick` is called every `poll_s`.
+    """Watches one server process until closed; `tick` is called every `poll_s`.
 
     The server itself is watched as a model that can't be reloaded. Canaries and reloads run in
-    threads, so that a model that takes long keeps no other waiting. They change nothing here: the
-    next tick hears what they found.
+    threads, so that a slow model delays no other. They change nothing here: the next tick reads
+    their results.
     """
 
     def __init__(
         self, server: TritonProcess, settings: SupervisorSettings, journal: Journal, tried: set[str]
     ) -> None:
-        """`tried` are models that were brought back and did not stay well since; the caller's, as
-        it outlives the server."""
+        """`tried` are models that were recovered and have not stayed well since. The caller keeps
+        the set, because it outlives the server."""
         self.pid, self._api = server.pid, server.api
         self.server_problem: Cause | None = None
-        """Why the server as a whole has to be started again, if it has to."""
+        """Why the whole server must be restarted; None if it need not be."""
         self._settings, self._journal, self._tried = settings, journal, tried
         now_s = time.monotonic()
         self._health = {
@@ -43,37 +43,37 @@ class Watch:
             for canary in (*canaries(), SERVER_CANARY)
         }
         self._newest = {SERVER: Instance(SERVER, SERVER, self.pid, "")}
-        """By name: Triton gives a new process the name of the one that it replaces."""
+        """Instances by name: Triton gives a new process the name of the one that it replaces."""
         self._dead_before_loads: set[int] = set()
         self._lost_since_s = now_s
         self._no_room = ""
-        """Why no client can connect, while that is so."""
+        """Why no client can connect now; empty if clients can."""
         self._threads = ThreadPoolExecutor(2 * len(self._health), "supervise")
 
     @property
     def is_ready(self) -> bool:
-        """Whether every model answers, but for those that nothing helps; not without any."""
+        """Whether every model answers, except broken ones, and at least one does."""
         problems, broken = self.problems(), self._broken()
         return not all(problems.values()) and all(
             model in broken for model, problem in problems.items() if problem
         )
 
     def problems(self) -> dict[str, str]:
-        """Every model with what is wrong with it; empty text: nothing."""
+        """What is wrong with every model; an empty text means nothing."""
         health = self._health.items()
         server = self._no_room or ("tritonserver is started again" if self.server_problem else "")
         return {model: server or one.problem for model, one in health if model != SERVER}
 
     def _broken(self) -> frozenset[str]:
-        """Models that are left as they are, and the graphs that call them."""
+        """Broken models, which are left as they are, and the graphs that call them."""
         return frozenset(model for model, health in self._health.items() if health.is_broken)
 
     def close(self) -> None:
-        """Stop watching; what is under way ends by itself."""
+        """Stop watching; running canaries and reloads end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def tick(self, now_s: float) -> None:
-        """One look at everything."""
+        """Look at everything once."""
         found = model_processes.find(self.pid)
         self._look_at_files()
         self._look_at_loads(found.dead, now_s)
@@ -89,7 +89,7 @@ class Watch:
                 health.begin_job(now_s, self._threads.submit(ask, health.canary))
 
     def _give_up(self, model: str, cause: Cause, reason: str) -> None:
-        """The server has to be started again."""
+        """Ask for a restart of the server."""
         if self.server_problem is None:
             self.server_problem = cause
             self._journal.add(model, cause, f"{reason}; the server is started again")
@@ -97,8 +97,8 @@ class Watch:
     # --- processes -----------------------------------------------------------------------------
 
     def _look_at_files(self) -> None:
-        """Triton (2.51) keeps the connection of a client that cancelled, or died, after a request
-        on its stream was refused by Triton itself: a wrong type, shape or missing input.
+        """Restart if connections of gone clients take too many files. Triton (2.51) keeps the one
+        of a client that cancelled, or died, after Triton itself refused a request on its stream.
         """
         used, limit = model_processes.open_files(self.pid)
         full = limit - used < self._settings.spare_files
@@ -109,9 +109,9 @@ class Watch:
             self._give_up(SERVER, Cause.FULL, reason)
 
     def _look_at_loads(self, dead: frozenset[int], now_s: float) -> None:
-        """Triton waits for ever for a process that dies while its model is being loaded.
+        """Restart if a process died while its model is being loaded: Triton waits for it for ever.
 
-        A load that fails leaves a dead process, too, until it ends.
+        A load that fails leaves a dead process, too, until the load ends.
         """
         loading = [model for model, health in self._health.items() if health.cause and health.job]
         if not loading:
@@ -122,10 +122,10 @@ class Watch:
             self._give_up(loading[0], Cause.STUCK, "its new process died while loading")
 
     def _look_at_process(self, instance: Instance, now_s: float) -> None:
-        """While a model is brought back, its load and its canary tell."""
+        """Look at a process, unless its model is being recovered: then load and canary decide."""
         health, state = self._health.get(instance.model), model_processes.state(instance.pid)
         if state is State.GONE:
-            if instance.model == SERVER:  # below its launcher (mpirun), which may live on
+            if instance.model == SERVER:  # its launcher (mpirun) may outlive it
                 state = State.DEAD
             else:
                 del self._newest[instance.name]
@@ -152,7 +152,8 @@ class Watch:
                 self._tried.discard(model)
 
     def _is_its_own(self, health: ModelHealth) -> bool:
-        """A model that calls one that is away, or was reloaded meanwhile, is not at fault."""
+        """Whether a failure is the model's own: not if a model that it calls is away, or was
+        reloaded meanwhile."""
         called = [self._health[model] for model in health.canary.calls]
         return all(not one.problem and one.recovered_s <= health.asked_s for one in called)
 
@@ -160,14 +161,14 @@ class Watch:
         found = self._fault(canary)
         with contextlib.suppress(NoAnswer):
             if found.cause is Cause.FAILING and canary.model in self._api.unloaded_models():
-                return Finding(UNLOADED)  # on purpose, so it is not ours to load
+                return Finding(UNLOADED)  # on purpose, so the supervisor does not load it
         return found
 
     def _fault(self, canary: Canary) -> Finding:
-        """Ask, and say what is wrong; a late answer of a busy model is not.
+        """Ask a model, and say what is wrong; a late answer of a busy model is no fault.
 
-        One that ends nothing but computes may be at a large batch on a slow machine, so it gets
-        `busy_s`.
+        A model that finishes nothing but computes may have a large batch on a slow machine, so it
+        gets `busy_s`.
         """
         if self._no_room:
             return Finding(self._no_room)
@@ -180,13 +181,13 @@ class Watch:
                 return found
 
     def _cpu_s(self, canary: Canary) -> float:
-        """Processor time of the model's processes, and of those of the models that it calls."""
+        """CPU time of the model's processes, and of those of the models that it calls."""
         models = {canary.model, *canary.calls} - {SERVER}
         instances = [one for one in list(self._newest.values()) if one.model in models]
         return sum(model_processes.cpu_s(one.pid) for one in instances)
 
     def _answered(self, canary: Canary) -> Finding:
-        """What is wrong with the answer, or with none in time."""
+        """What is wrong with the answer, or that none came in time."""
         progress: object = None
         try:
             progress = canary.progress(self._api)
@@ -194,7 +195,7 @@ class Watch:
         except NoAnswer as error:
             if not error.is_late:
                 return Finding(str(error), Cause.FAILING if canary.model == SERVER else None)
-            with contextlib.suppress(NoAnswer):  # no metrics: the server's own canary tells
+            with contextlib.suppress(NoAnswer):  # no metrics: the server's own canary will fail
                 if canary.progress(self._api) == progress:
                     return Finding("no answer to its canary, no progress", Cause.STUCK)
             return Finding()
@@ -207,9 +208,9 @@ class Watch:
     # --- recovery ------------------------------------------------------------------------------
 
     def _recover(self, health: ModelHealth, cause: Cause, now_s: float) -> None:
-        """Reload a plain model, start the server again for another, or where requests would hang.
+        """Reload a plain model; restart the server for another, or if requests would hang.
 
-        A model that still answers with errors after that is left: it has them from its files.
+        A model that still answers with errors after that is left: its files cause them.
         """
         model, reloads = health.canary.model, self._settings.reloads
         was_tried = model in self._tried
@@ -229,7 +230,7 @@ class Watch:
             self._kill(model)
 
     def _has_large_requests(self, model: str) -> bool:
-        """They hang when it dies, as streams do: an encoder answers them from a thread."""
+        """Whether it has large requests: its threads answer them, so they hang if it dies."""
         with contextlib.suppress(NoAnswer):
             return any(
                 sample.name == LARGE_REQUESTS.name and sample.labels["model"] == model
@@ -239,7 +240,7 @@ class Watch:
         return False
 
     def _leave(self, health: ModelHealth, problem: str) -> None:
-        """Reported once; its canary goes on."""
+        """Leave a model as it is: reported once; its canaries continue."""
         if not health.is_broken:
             said = f"{problem}, also after it was brought back; left as it is"
             self._journal.add(health.canary.model, Cause.FAILING, said)
@@ -262,7 +263,8 @@ class Watch:
                 self._journal.recovered(model, cause, "reloaded", taken_s)
 
     def _reload(self, canary: Canary) -> Finding:
-        """Load it and ask: STUCK is a load without an end, FAILING an error of a loaded model."""
+        """Load a model and ask it: STUCK if the load does not end, FAILING if the model then
+        fails."""
         begun_s, load_s = time.monotonic(), self._settings.load_s
         try:
             refusal = self._api.reload(canary.model, load_s)
@@ -276,7 +278,7 @@ class Watch:
         return found if found.cause is Cause.FAILING else Finding(found.problem)
 
     def _kill(self, model: str) -> None:
-        """End what is left of the model's processes."""
+        """End the rest of the model's processes."""
         for instance in [one for one in self._newest.values() if one.model == model]:
             model_processes.kill(instance)
             self._dead_before_loads.add(self._newest.pop(instance.name).pid)

@@ -23,8 +23,8 @@ MAX_BATCH_ROWS = 32
 measured."""
 
 SLICE_IDS = 16384
-"""Most ids (rows x padded length) of a slice of a large request: what a GPU computes in a few
-milliseconds, on paper (decision 0104)."""
+"""Most ids (rows x padded length) of a slice of a large request. By calculation, a GPU computes
+them in a few milliseconds (docs/decisions/0104)."""
 
 
 class EncoderEngine(Protocol):

@@ -1,7 +1,7 @@
 """Refuses guides that the engine could not follow, or not in reasonable time, before it sees them.
 
-The engine compiles a guide within a step, which all its streams share. One that the library can't
-do would end them all, a slow one would hold them up, and some crash it.
+The engine compiles a guide within a step, which all its streams share. A guide that the library
+can't compile would end all streams, a slow one would delay them, and some guides crash the library.
 """
 
 import hashlib
@@ -24,19 +24,20 @@ from python_backends.engines.llm_engine import Guide
 from python_backends.errors import Overloaded, RequestError
 
 MOST_CPU_S = 0.5
-"""For the first use of a guide: 0.01 to 0.05 s are usual, 300 optional properties take 0.15."""
+"""Limit for the first use of a guide. 0.01 to 0.05 s are usual; 300 optional properties take
+0.15 s."""
 
 MOST_WAIT_S = 5.0
-"""For the same on a busy machine. Other new guides wait behind it."""
+"""Longest wait for the trial of a guide on a busy machine. Other new guides wait until it ends."""
 
 _NOT_TRIED = "the machine is too busy to prepare it; try again later"
 
 START_S = 60.0
 END_S = 5.0
-"""For a process that closed its output."""
+"""How long a process that closed its output may take to end."""
 
 MOST_MEMORY_KIB = 512 * 1024
-"""The library keeps each guide, about 60 KiB. Beyond it the process is replaced."""
+"""The library keeps each guide, about 60 KiB. A process with more memory is replaced."""
 
 MOST_KNOWN = 4096
 """Guides whose result is kept."""
@@ -50,7 +51,7 @@ class GuideChecks:
         self._command = [_python(), "-m", module, str(folder), str(vocabulary), *map(str, ends)]
         self._process: subprocess.Popen[str] | None = None
         self._refusals: OrderedDict[bytes, str] = OrderedDict()
-        """By the hash of a guide why it can't be followed; empty: it can."""
+        """Why a guide can't be followed, by the guide's hash; empty: it can."""
         self._lock = threading.Lock()
 
     def allows(self, guide: Guide) -> bool:
@@ -59,7 +60,7 @@ class GuideChecks:
 
     def check(self, guide: Guide) -> None:
         """Raises `RequestError` for a guide that can't be followed, and `Overloaded` where the
-        machine is too busy to say. Takes up to seconds."""
+        machine is too busy to find out. Takes up to several seconds."""
         with self._lock:
             key = key_of(guide)
             if key not in self._refusals:
@@ -89,8 +90,8 @@ class GuideChecks:
         return ""
 
     def _tried(self, guide: Guide) -> dict[str, Any]:
-        """A guide is blamed for the process's end when a second process ends too, unless they were
-        killed, as for want of memory. It is blamed for silence if the process worked on it."""
+        """A guide is refused if it ends two processes, unless these were killed, for example for
+        lack of memory; or if a process used its CPU time on it and did not answer in time."""
         for _ in range(2):
             process = self._process or self._started()
             before_s = _cpu_s(process)
@@ -104,7 +105,7 @@ class GuideChecks:
                     raise Overloaded(f"{GUIDE_TEXT}: {_NOT_TRIED}") from None
                 return {"error": "it holds up the library that prepares it"}
             with suppress(subprocess.TimeoutExpired):
-                process.wait(END_S)  # else its status would be that of our own kill
+                process.wait(END_S)  # otherwise its exit status would be that of our kill
             self._end()
         if process.returncode == -signal.SIGKILL:
             raise Overloaded(f"{GUIDE_TEXT}: {_NOT_TRIED}")

@@ -1,9 +1,10 @@
-"""Tries guides on a model that is as likely to say anything: a process of its own.
+"""Tries guides in a process of its own, on a model to which all tokens are equally likely.
 
-    python3 -m python_backends.engines.guide_trial FOLDER VOCABULARY END_ID…   (0: as the tokenizer)
+    python3 -m python_backends.engines.guide_trial FOLDER VOCABULARY END_ID…
 
-Reads guides as lines of JSON and answers each with one: its error, or what it took. The library
-may need minutes or gigabytes for a guide, or crash: then only this process is lost.
+VOCABULARY 0 means the tokenizer's. Reads one guide per line, as JSON, and answers each with a line
+of JSON: its error, or the time and memory that it took. The library may need minutes or gigabytes
+for a guide, or crash: then only this process is lost.
 """
 
 import json
@@ -21,16 +22,16 @@ import numpy as np
 from python_backends.engines.json_grammar import json_grammar
 
 MEMORY_BYTES = 8 << 30
-"""Limit of addresses; what is used stays below 0.3 GiB with what passes."""
+"""Limit of address space. Guides that pass use less than 0.3 GiB of memory."""
 
 TRIAL_TOKENS = 32
-"""A guide can be cheap to compile and dear to follow."""
+"""Some are generated because a guide can be fast to compile and slow to follow."""
 
 _PLACE = re.compile(r".*?\.(?:cc|cpp|h|hpp):\d+: ", re.DOTALL)
 _ECHO = re.compile(
     r"\.? *(?:The JSON string is:|in \{).*|Check failed: \(.*?\) is false: ", re.DOTALL
 )
-"""What an error of the library has before and behind its sense: the guide itself, among others."""
+"""Parts of the library's errors that tell a client nothing, such as the guide itself."""
 
 
 def main() -> None:
@@ -95,7 +96,7 @@ def _generator(folder: Path, vocabulary: int, ends: list[int]) -> Callable[[dict
 
 
 def _indifferent_model(tokens: int) -> tuple[str, Any]:
-    """A model in OpenVINO's form, as XML and weights: all `tokens` are as likely."""
+    """A model as OpenVINO's XML and weights, in which all `tokens` are equally likely."""
     import openvino
     from openvino import opset13 as op
 

@@ -1,7 +1,7 @@
 """The grammar of a JSON schema whose answers have no more blanks than a line of JSON needs.
 
-GenAI lets blanks be as many as a model likes, and a small one writes them until `max_tokens`. Its
-library, xgrammar, can write the grammar otherwise, but GenAI passes no such option on.
+GenAI's own grammar allows any number of blanks, and a small model writes them until `max_tokens`.
+Its library, xgrammar, has an option against that, but GenAI does not pass it on.
 """
 
 from functools import cache

@@ -53,8 +53,8 @@ class Delta:
 
 
 SCHEDULED = Delta(())
-"""First delta of a request: it left the engine's waiting queue for the batch. TensorRT-LLM has a
-queue of its own after that; the time in it counts as prefill."""
+"""First delta of a request: it moved from the engine's waiting queue to the batch. TensorRT-LLM has
+a queue of its own after that; the time in it counts as prefill."""
 
 CANCELLED = Delta((), "cancelled")
 """Last delta of a request that `cancel` ended."""
@@ -89,7 +89,7 @@ class LlmEngine(Protocol):
         """Queue a request and return its number.
 
         Raises `Overloaded` when the queue is full, `RequestError` for an unsupported parameter.
-        A guide comes only to an engine whose manifest has no `unguided`.
+        Only an engine whose manifest leaves `unguided` empty gets a guide.
         """
 
     def cancel(self, number: int) -> None:

@@ -14,15 +14,16 @@ _STREAMS = 2
 """Batches that run concurrently, each on its share of the threads."""
 
 _SHARED_COST_IDS, _ALL_COST_IDS, _ALL_COST_PER_ID = 11, 13, 0.53
-"""Time of a batch, in the time of one id on a share of the threads. On a share, a batch of `n` ids
-takes n + 11; on all threads 0.53 n + 13 (measured on two cores: docs/decisions/0021)."""
+"""Time of a batch; the unit is the time of one id on a share of the threads. On a share, a batch of
+`n` ids takes n + 11, on all threads 0.53 n + 13 (measured on two cores: docs/decisions/0021)."""
 
 
 class OpenVinoEncoder:
     """Runs model.onnx; with `precision` "auto", in bf16 where the CPU has it.
 
     Large batches run one after the other on all threads. Small ones run concurrently with fewer
-    threads each, because threads of a small batch wait much for each other (docs/decisions/0021).
+    threads each, because the threads of a small batch wait long for each other
+    (docs/decisions/0021).
     """
 
     def __init__(self, context: StageContext, folder: EngineFolder) -> None:

@@ -1,8 +1,8 @@
 """The LLM on OpenVINO GenAI: continuous batching with a paged KV cache, on a CPU.
 
 One thread owns the pipeline: it adds requests, runs steps and delivers tokens. `step()` holds
-Python's global lock, so all else in this process happens between two steps. A request with a new
-guide waits in another thread until the guide was tried, and joins the others then.
+Python's global lock, so all else in this process happens between two steps. A new guide is tried in
+another thread; its request waits for that and then joins the others.
 """
 
 import logging
@@ -36,14 +36,14 @@ KV_BLOCK_TOKENS = 32
 """Tokens of one KV block on the CPU (observed in OpenVINO GenAI 2026.4)."""
 
 MOST_GUIDES = 4096
-"""Guides that the pipeline has compiled, about 60 KiB each. It frees them only with itself."""
+"""Guides that one pipeline may compile. It keeps about 60 KiB of each until it is deleted."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class _Request(EngineRequest):
-    """`handle` is set once the request is in the batch; `refusal` if its guide is none."""
+    """`handle` is set once the request is in the batch, `refusal` if its guide is refused."""
 
     handle: Any = None
     refusal: Exception | None = None
@@ -113,7 +113,7 @@ class OpenVinoLlm(LimitedEngine[_Request]):
         self._guide_thread.shutdown(cancel_futures=True)
 
     def _check_guide(self, request: _Request) -> None:
-        """Runs on the thread of the guides: their trial takes up to seconds."""
+        """Runs on the thread of the guides: a trial takes up to several seconds."""
         assert request.params.guide is not None
         if request.number not in self._requests:  # cancelled meanwhile
             return

@@ -32,7 +32,7 @@ STOP_INTERVAL_S = 0.1
 """Pause between stop requests for one generation: the first may come before the backend has it."""
 
 STOP_TIMEOUT_S = 5.0
-"""How long the backend may take to end a cancelled generation until it is given up."""
+"""How long the backend may take to end a cancelled generation before the engine gives it up."""
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class TensorRtLlmBackend(LimitedEngine[_Request]):
             return EngineStats(self._running, len(self._waiting), float("nan"))
 
     def close(self) -> None:
-        """A request that the backend does not end is left to the end of the process."""
+        """A request that the backend does not end in time ends with the process."""
         with self._lock:
             for request in self._requests.values():
                 request.cancel()
@@ -122,7 +122,7 @@ class TensorRtLlmBackend(LimitedEngine[_Request]):
         except Exception as error:
             self._end(request, Delta((), "error", error))
             return
-        # The backend leaves out the end token: a shorter answer ended with it.
+        # The backend leaves the end token out: an answer shorter than `max_tokens` ended with it.
         self._end(request, CANCELLED if request.is_cancelled else Delta((), "stop"))
 
     def _generate(self, request: _Request) -> None:

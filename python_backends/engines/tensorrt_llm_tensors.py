@@ -38,7 +38,7 @@ TENSORRT_LLM = ModelContract(
         optional("exclude_input_in_output", DType.BOOL, 1),
         optional("stop", DType.BOOL, 1),
     ),
-    outputs=(  # the backend requires a request for both
+    outputs=(  # the backend requires that a request asks for both
         tensor("output_ids", DType.INT32, "beams", "tokens"),
         tensor("sequence_length", DType.INT32, "beams"),
     ),
@@ -96,7 +96,7 @@ def _sampling(params: GenerationParams) -> dict[str, object]:
 
 
 def _guide(guide: Guide | None) -> dict[str, object]:
-    """Types are the backend's; `json` has no text."""
+    """The types of guides have the backend's names; `json` has no text."""
     if guide is None:
         return {}
     values: dict[str, object] = {"guided_decoding_guide_type": [guide.type.encode()]}

@@ -21,7 +21,7 @@ UNGROUNDED = "ungrounded"
 """`finish_reason` of an answer that the policy has refused."""
 
 SEARCHED = 300
-"""Passages searched for which a policy's `min_relevance` holds."""
+"""Number of searched passages for which a policy's `min_relevance` is given."""
 FEW = 30
 """Fewer passages count as this many: a client may have chosen them out of more."""
 
@@ -29,7 +29,7 @@ _CITATION = re.compile(r"\[(\d{1,4})\]")
 
 
 def least_relevance(policy: AnswerPolicy, num_searched: int | None) -> float | None:
-    """The relevance that a source needs, where it was found among so many passages.
+    """The relevance that a source needs if it was found among `num_searched` passages.
 
     The best of many is more relevant by chance (docs/decisions/0107).
     """
@@ -43,7 +43,7 @@ class PlainAnswer:
     """A text without sources: nothing is held, cut or cited."""
 
     reason = ""
-    """The finish reason, once the answer is over before the model ends or even begins it."""
+    """The finish reason, once the answer is over before the model has ended or even begun."""
     is_checked = False
     """Whether `push` may end the answer."""
 
@@ -65,7 +65,7 @@ class PlainAnswer:
         return ""
 
     def finish_reason(self, reason: str) -> str:
-        """What `reason`, with which the model has ended, means for the answer."""
+        """The answer's finish reason, given the `reason` why the model has ended."""
         return self.reason or reason
 
     def take_pieces(self) -> Outputs:
@@ -90,9 +90,9 @@ class GroundedAnswer(PlainAnswer):
         relevance: Sequence[float] | None = None,
         num_searched: int | None = None,
     ) -> None:
-        """`similarity` is that of the first source, the best one; `relevance` of each, if known.
+        """`similarity` is the highest of the sources, `relevance` that of each, if known.
 
-        `num_searched`: the passages among which the sources were found, if known.
+        `num_searched` is how many passages the sources were chosen from, if known.
         """
         self._policy, self._sources = policy, sources
         self._least = least_relevance(policy, num_searched)
@@ -135,7 +135,7 @@ class GroundedAnswer(PlainAnswer):
         }
 
     def _supported(self) -> list[tuple[str, Support]]:
-        """The sentences of the answer that say anything, and what stands behind them."""
+        """The sentences of the answer that have words, each with what supports it."""
         if self._quoted_instead:
             return [each for quote in self._quoted_instead for each in quote.statements()]
         written = written_sentences(_CITATION.sub("", self._text))
@@ -143,7 +143,7 @@ class GroundedAnswer(PlainAnswer):
         return [(sentence, support) for sentence, support in found if support]
 
     def _is_relevant(self, source: int, margin: float = 0.0) -> bool:
-        """Whether the source, numbered from 1, has the least relevance and `margin` more."""
+        """Whether the source, numbered from 1, has at least the needed relevance plus `margin`."""
         if self._least is None or self._relevance is None:
             return True
         if source > len(self._relevance):
@@ -159,7 +159,7 @@ class GroundedAnswer(PlainAnswer):
         return fit < self._policy.min_similarity
 
     def _decide(self, end: int) -> str:
-        """The first sentence is `_text` up to `end`."""
+        """The text to send, now that the first sentence is complete: `_text` up to `end`."""
         self._holds = False
         sentence, rest = self._text[:end], self._text[end:]
         if self._policy.first_sentence_only:
@@ -197,9 +197,9 @@ class GroundedAnswer(PlainAnswer):
         return support is not None and support.share >= policy.min_grounded
 
     def _is_copied(self, said: str) -> bool:
-        """Whether the model's sentence says no more and no less than the quote, in its words.
+        """Whether the model's sentence says what the quote says, in the quote's words.
 
-        The quote is a good answer already.
+        Otherwise the quote is sent: it is a good answer already.
         """
         found = self._evidence.quotes(self._policy.quote_sentences + 1)
         quote = found[0].text if found else ""

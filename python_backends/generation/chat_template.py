@@ -54,7 +54,7 @@ def strict_template(source: str, what: str) -> Template:
 
 
 def _parsed(environment: Environment, source: str, what: str) -> Template:
-    if not isinstance(source, str):  # a file that a human wrote may say anything
+    if not isinstance(source, str):  # a file that a human wrote may hold anything
         raise ManifestError(f"{what} is a {type(source).__name__}, not a text")
     try:
         return environment.from_string(source)
@@ -85,14 +85,14 @@ class ChatTemplate:
 
     Published templates test for names that may be absent (`tools`), so an unknown name is false
     here and not an error. Where a template refuses or drops a system turn, as those of Gemma 2 and
-    Mistral 7B do, its text goes before that of the first user turn. A template of its own for
-    tools, as Hermes 3 has it, is used where there are some.
+    Mistral 7B do, its text goes before that of the first user turn. If a checkpoint has a separate
+    template for tools, as Hermes 3 has, requests with tools use it.
     """
 
     def __init__(
         self, source: str | None, special_tokens: Mapping[str, str], tools_source: str | None = None
     ) -> None:
-        """Raises `ManifestError`. Without `source` only prompts that are no chat are possible."""
+        """Raises `ManifestError`. Without `source`, `render` refuses every request."""
         self._template = None if source is None else _parsed(sandbox(), source, _WHAT)
         self._tools_template = (
             self._template if tools_source is None else _parsed(sandbox(), tools_source, _WHAT)
@@ -126,7 +126,7 @@ class ChatTemplate:
         return self._render(messages if self._has_system else _folded(messages), tools=tools)
 
     def after_answer(self) -> str:
-        """What the template writes behind an answer; "" when it writes nothing."""
+        """What the template writes after an answer; "" when it writes nothing."""
         if not self._shows(_USER_TURN, _ANSWER):
             return ""
         text = self._render([_USER_TURN, _ANSWER], is_answered=True)
@@ -153,7 +153,7 @@ class ChatTemplate:
             return _written(
                 template,
                 messages=messages,
-                tools=tools,  # transformers passes both: templates ask "tools is not none"
+                tools=tools,  # also None, as in transformers: templates ask "tools is not none"
                 documents=None,
                 add_generation_prompt=not is_answered,
                 enable_thinking=False,  # Qwen 3's thoughts would be taken for its answer
@@ -165,7 +165,7 @@ class ChatTemplate:
             raise RequestError(
                 f"messages: the model's chat template refuses them: {error}"
             ) from error
-        except Exception as error:  # a template is a program: it fails in any way
+        except Exception as error:  # a template is a program: it can fail in any way
             raise RequestError(
                 f"messages: the model's chat template fails on them: "
                 f"{type(error).__name__}: {error}"

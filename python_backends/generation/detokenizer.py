@@ -30,11 +30,11 @@ class IncrementalDetokenizer:
         self._end_id = vocabulary + vocabulary // _PADDING_DIVISOR
         self._window: list[int] = []
         self._cut = 0
-        """Ids of the window before the last clean cut: context for the ids after it."""
+        """Number of ids in the window before the last clean cut: context for the ids after it."""
         self._returned = 0
-        """Characters of the window's text that were returned already."""
+        """Number of characters of the window's text that were returned already."""
         self._pending = 0
-        """Ids of the unfinished character at the end."""
+        """Number of ids of the unfinished character at the end."""
 
     def push(self, token_ids: Sequence[int]) -> str:
         """The new text; empty while a character is unfinished."""
@@ -104,7 +104,7 @@ class StopWords:
         return [pattern.sub(lambda found: marks[found[0]], word) for word in words]
 
     def mark(self, token_id: int) -> str:
-        """What to push for a special token, behind the text of the ids before it."""
+        """What to push for a special token, after the text of the ids before it."""
         return self._marks.get(token_id, "")
 
     def push(self, text: str) -> str:
@@ -121,7 +121,7 @@ class StopWords:
         return "".join(c for c in text if c not in self._marks.values()) if self._marks else text
 
     def _hold(self, text: str) -> str:
-        """Take the text; the part of what is held that can be given, marks included."""
+        """Add the text to the held one; returns the part that can be sent, marks included."""
         self._held += text
         ends = [(start + len(w), start) for w in self._words if (start := self._held.find(w)) >= 0]
         if ends:

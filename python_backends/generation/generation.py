@@ -21,18 +21,18 @@ class ChunkPacer:
     """Limits the time that the engine's thread spends on sending chunks to `SHARE` of all time.
 
     A chunk costs about 0.2 ms of that thread, and more of the server and the client, however many
-    tokens are in it. So a round of chunks begins only after the latest one's cost / `SHARE`; tokens
-    that come earlier are joined into one chunk. A slow model sends every token at once, a fast one
-    joins a few.
+    tokens are in it. So chunks are sent in rounds. After a round, the next one waits for the cost
+    of that round divided by `SHARE`; tokens that come earlier are joined into one chunk. A slow
+    model sends every token at once, a fast one joins a few.
 
-    In a round every stream sends, one right behind the other. The server and the clients handle
-    them while the engine waits anyway; chunks sent one by one would interrupt every step.
+    In a round every stream sends one chunk, one stream directly after the other. The server and the
+    clients handle them together; chunks that are spread over time would interrupt every step.
     """
 
     SHARE = 0.02
     LONGEST_S = 1.0
-    """Between two rounds. Short streams come and go: their first chunks, which are sent at once,
-    would put off the next round for ever."""
+    """Longest time between two rounds. Without it, the first chunks of many short streams, which
+    are sent at once, would delay the next round for ever."""
 
     def __init__(self) -> None:
         self._cost_s = 0.0002
@@ -42,9 +42,10 @@ class ChunkPacer:
         """Chunks that were sent since then."""
 
     def is_due(self, last_sent_s: float) -> bool:
-        """Whether a stream that sent then sends now: once in a round, and its first chunk at once.
+        """Whether a stream sends now: its first chunk at once, later ones once in a round.
 
-        Threads that ask at the same time may begin two rounds: a chunk too many, and no harm.
+        `last_sent_s` is when it sent its latest chunk. Threads that ask at the same time may begin
+        two rounds, which sends a chunk too many and does no harm.
         """
         now_s = time.perf_counter()
         gap_s = min(self._cost_s * self._chunks / self.SHARE, self.LONGEST_S)
@@ -88,7 +89,7 @@ class Generation:
             if s.name in stream.tensors
         }
         self._ids: list[int] = []
-        """Ids that are not text yet: a whole chunk is detokenized at once."""
+        """Ids that are not decoded yet: all ids of a chunk are decoded together."""
         self._text = self._echoed_prompt()
         """Text that is not sent yet."""
         self._tokens = 0
@@ -130,9 +131,9 @@ class Generation:
         self.stream.fail(error)
 
     def _detokenize(self) -> str | None:
-        """Turn the ids into text; the finish reason when a stop word or the policy ends it.
+        """Turn the ids into text; returns the finish reason if a stop word or the policy ends it.
 
-        Then ids are taken one by one: those after the end must not be counted.
+        Where one of them may, ids are decoded one by one: those after the end must not be counted.
         """
         groups = [[i] for i in self._ids] if self._takes_single_ids else [self._ids]
         self._ids = []
@@ -150,7 +151,7 @@ class Generation:
         return self._answer.mark(token_id) or self._stop_words.mark(token_id)
 
     def _echoed_prompt(self) -> str:
-        """NVIDIA's contract can ask for the prompt before an answer that is not streamed."""
+        """The prompt, if the request wants it before an answer that is not streamed (NVIDIA's)."""
         tensors = self.stream.tensors
         wanted = tensors.scalar("exclude_input_in_output") is False and not self._is_streamed
         return tensors.text("text_input") if wanted and "text_input" in tensors else ""

@@ -1,7 +1,7 @@
-"""Which source an answer rests on, by the words and numbers that they share.
+"""Which source supports an answer, by the words and numbers that they share.
 
-A model need not cite by itself. Each sentence of the answer is compared with each source: what the
-question does not say already must stand together there, in one sentence or two neighbours. Words
+A model need not cite by itself. Each sentence of the answer is compared with each source: its words
+that are not in the question must be together there, in one sentence or two neighbouring ones. Words
 from all over a passage prove nothing. No model is asked.
 """
 
@@ -31,7 +31,7 @@ _REFERS_BACK = re.compile(
     r"(?:Also|And|But|However|It|Its|Other|Otherwise|Such|That|Their|Then|Therefore|These|They|This"
     r"|Those|Thus)\b"
 )
-"""English only: how a sentence begins that goes on from the one before."""
+"""First words of a sentence that refers to the one before it; English only."""
 
 
 def written_sentences(text: str) -> list[str]:
@@ -48,20 +48,20 @@ def first_sentence_end(text: str) -> int | None:
 
 @dataclass(frozen=True)
 class Support:
-    """What stands behind one sentence of an answer."""
+    """What supports one sentence of an answer."""
 
     source: int
     """Number of the source, from 1."""
     share: float
-    """Share of the sentence's new words that stand together in the source, 0 to 1; 0 if a number
-    is missing in all of it."""
+    """Share of the sentence's new words that are together in the source, 0 to 1; 0 if the source
+    lacks one of its numbers."""
     quote: str
     """The sentence of the source with most of the words."""
     is_echo: bool
-    """Whether the sentence has no word that the question has not."""
+    """Whether all words of the sentence are in the question."""
     is_to_the_point: bool
-    """Whether it has as many of the question's words as any sentence of the source, and rests on no
-    question there: those of a list of questions answer nothing."""
+    """Whether it has as many of the question's words as any sentence of the source, and `quote` is
+    no question: the questions of a list answer nothing."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Quote:
 
     @property
     def laid_out(self) -> str:
-        """Lines that a width has wrapped are joined; items, rows, settings and headings keep
-        theirs, and what has no words, such as a rule, is left out."""
+        """The text with wrapped lines joined. Items, rows, settings and headings keep their lines;
+        what has no words, such as a rule, is left out."""
         lines: list[str] = []
         for each in self.sentences:
             if lines and is_whole(lines[-1]) and not begins_item(each):
@@ -86,7 +86,7 @@ class Quote:
         return "\n".join(lines)
 
     def statements(self) -> list[tuple[str, Support]]:
-        """Each sentence on one line, which rests on itself."""
+        """Each sentence, on one line, with itself as its support."""
         return [
             (one_line(sentence), Support(self.source, 1.0, sentence, False, True))
             for sentence in self.sentences
@@ -114,7 +114,7 @@ class Passage:
     def _neighbours(self) -> Iterator[Words]:
         yield from self.sentence_words
         for i, following in enumerate(self.sentence_words[1:]):
-            if is_whole(self.sentences[i]):  # a heading does not go on in the next line
+            if is_whole(self.sentences[i]):  # a heading does not continue in the next line
                 yield self.sentence_words[i] | following
 
     def shared(self, asked: Words) -> list[int]:
@@ -126,11 +126,11 @@ class Passage:
         return self.sentences[shared.index(max(shared))] if shared else ""
 
     def closest_quote(self, asked: Words, count: int) -> Quote | None:
-        """Quotes at most `count` sentences from the one with most of the words on, if any.
+        """Quotes at most `count` sentences, the first being the one with most of the words, if any.
 
-        They end with their section: what a sentence says is often told by the next ones. If it
-        lacks a word, or refers back, the sentence before is quoted too. A list's item or a row ends
-        its quote, if no other sentence has as many of the words.
+        The next ones of its section are quoted because they often explain it. If it lacks a word,
+        or refers back, the sentence before it is quoted too. If it is an item of a list or a row,
+        and no other sentence has as many of the words, only the item or row is quoted.
         """
         shared = self.shared(asked)
         if not shared:
@@ -149,7 +149,7 @@ class Passage:
     def _quote_from(self, section: range, count: int) -> Quote:
         """Quotes at most `count` sentences of a section.
 
-        One term among them does not count: it tells nothing by itself.
+        A term among them, such as a heading, does not count: it says nothing by itself.
         """
         begin = end = section.start
         while end < section.stop and end - begin <= count:
@@ -167,7 +167,7 @@ class Passage:
         return self._follows(number) and _REFERS_BACK.match(self.sentences[number]) is not None
 
     def _is_prose(self, number: int) -> bool:
-        """Whether it goes on from a whole sentence: items and rows stand for themselves."""
+        """Whether it follows a whole sentence of its section and is no item or row."""
         is_item = begins_item(self.sentences[number])
         return self._follows(number) and not is_item and is_whole(self.sentences[number - 1])
 
@@ -178,7 +178,7 @@ class Passage:
     def _is_cut(self, number: int) -> bool:
         """Whether the sentence breaks off: the passage ends within it, or a term or footer begins.
 
-        Behind a heading, an item or a row it is one of these itself.
+        After a heading, an item or a row it is one of these itself, and not cut.
         """
         is_last = number == len(self.spans) - 1
         return (
@@ -189,9 +189,9 @@ class Passage:
 
     def _item(self, first: int) -> range:
         """Sentences of the item or row that begins with number `first`, of those below it, and of
-        settings beside it.
+        settings in the same section.
 
-        Empty where there is none, or where it announces the next ones.
+        Empty where there is none, or where its end (`:`) announces the next ones.
         """
         rest = range(first + 1, len(self.spans))
         end = next((i for i in rest if not self._belongs(first, i)), rest.stop)
@@ -206,9 +206,9 @@ class Passage:
         return column > own or are_beside(*pair, is_indented=column == own > 1)
 
     def _told_from(self, first: int) -> range:
-        """Sentences of one section, from number `first` on or from below it, if it is a heading.
+        """Sentences of one section, from number `first` on, or from the next if that is a heading.
 
-        A lone line without a full stop says too little: the next section follows.
+        A single line without a full stop says too little: the next section is added to it.
         """
         section = self._section_from(first)
         following = self._section_from(section.stop)
@@ -254,10 +254,10 @@ class Evidence:
         return max(shared, default=0) / len(self._asked) if self._asked else 1.0
 
     def quotes(self, count: int, others: Iterable[int] = ()) -> list[Quote]:
-        """Quotes `count` sentences of the best source at most, and maybe one of another; else [].
+        """Quotes at most `count` sentences of the best source, and maybe one of another source.
 
-        The other source is the first of `others`, numbers from 2, with a word of the question that
-        the first quote lacks (docs/decisions/0105).
+        The other source is the first of `others`, numbers from 2, whose quote has a word of the
+        question that the first quote lacks (docs/decisions/0105). Empty without sources.
         """
         first = self._passages[0].closest_quote(self._asked, count) if self._passages else None
         if first is None:

@@ -10,7 +10,7 @@ from python_backends.tensors import Tensors
 
 MAX_CHARACTERS = 65_536
 MAX_DEPTH = 64
-"""Brackets of a guide within one another. A schema of 500 takes 6 s of the library's time."""
+"""Most nested brackets of a guide. The library needs 6 s for a schema with 500."""
 
 _OPENING, _CLOSING = "([{", ")]}"
 
@@ -18,7 +18,7 @@ _OPENING, _CLOSING = "([{", ")]}"
 def read_guide(tensors: Tensors) -> Guide | None:
     """The request's guide; raises `RequestError`.
 
-    Only form and size are checked: whether it can be followed is the engine's to say.
+    Only form and size are checked: the engine finds out whether it can follow the guide.
     """
     kind = tensors.text(GUIDE_TYPE, "")
     text = tensors.text(GUIDE_TEXT, "")

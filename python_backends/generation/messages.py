@@ -10,7 +10,7 @@ Message = Mapping[str, Any]
 """`role` and `content`, texts; an assistant's may have `tool_calls`, a tool's `tool_call_id`."""
 
 JSON_ESCAPE = 6
-"""Characters of JSON that may stand for one, as in `\\u00e9`."""
+"""Most characters that JSON may need for one, as in `\\u00e9`."""
 
 _CALL_FORM = (
     '{"id": "…", "type": "function", "function": {"name": "…", "arguments": "{…}"}} is possible'
@@ -20,10 +20,10 @@ _FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id")
 
 
 def read_messages(text: str) -> list[Message]:
-    """Messages with `role`, `content` and, if given, `name`; raises `RequestError` for any other.
+    """Messages with `role`, `content` and what else of `_FIELDS` is given; raises `RequestError`.
 
-    A content may be a list of parts of the type text, which are joined. The arguments of calls come
-    as objects, which is what chat templates want, and a result has the name of its function.
+    A content may be a list of parts of the type text, which are joined. The arguments of calls
+    become objects, which chat templates need, and a result gets the name of its function.
     """
     try:
         messages = json.loads(text)
@@ -59,7 +59,7 @@ def _message(where: str, message: Any) -> Message:
     calls = values.pop("tool_calls", None)
     values["content"] = _content(f"{where}.content", values["content"])
     if calls is not None and values["content"] is None:
-        values["content"] = ""  # it called without a word
+        values["content"] = ""  # a call without text
     texts = {name: _string(f"{where}.{name}", value) for name, value in values.items()}
     if message["role"] == "tool" and "tool_call_id" not in texts:
         raise RequestError(f"{where}.tool_call_id: missing; the id of a call is needed")
@@ -99,7 +99,7 @@ def _object(where: str, arguments: Any) -> dict[str, Any]:
 
 
 def _content(where: str, content: Any) -> Any:
-    """A text as it is; the texts of parts, joined."""
+    """The content as it is; a list of parts as their joined texts."""
     if not isinstance(content, list):
         return content
     for index, part in enumerate(content):

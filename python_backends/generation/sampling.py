@@ -50,14 +50,14 @@ def read_params(
 ) -> GenerationParams:
     """The request's values, and the model's defaults for the rest; raises `RequestError`.
 
-    Prompt and answer share the context. A request's `max_tokens` beyond what the prompt leaves is
-    refused; the default is reduced to it.
+    Prompt and answer share the context. A request's `max_tokens` that is larger than what the
+    prompt leaves is refused; a larger default is reduced to that.
     """
     _refuse_unsupported(tensors)
     values = asdict(defaults) | {n: v for n in _RANGES if (v := _number(tensors, n)) is not None}
     if "temperature" not in tensors and _asks_for_sampling(tensors):
         values["temperature"] = values["temperature"] or 1.0
-    if values["top_p"] == 0.0:  # in NVIDIA's contract: no limit beside a top_k, greedy without
+    if values["top_p"] == 0.0:  # NVIDIA's contract: no limit if top_k is set, else greedy
         values["top_p"] = 1.0
         values["temperature"] = values["temperature"] if values["top_k"] else 0.0
     values["max_tokens"] = _max_tokens(tensors, defaults, prompt_tokens, context_tokens)
@@ -78,7 +78,7 @@ def _number(tensors: Tensors, name: str) -> float | None:
 
 
 def _asks_for_sampling(tensors: Tensors) -> bool:
-    """Whether top_k > 1 or top_p < 1 is set: without a temperature that still means to sample."""
+    """Whether top_k > 1 or top_p < 1 is set, which asks for sampling even without a temperature."""
     top_k, top_p = tensors.scalar("top_k"), tensors.scalar("top_p")
     return top_k != 1 and ((top_k or 0) > 1 or 0.0 < (1.0 if top_p is None else top_p) < 1.0)
 
@@ -86,7 +86,7 @@ def _asks_for_sampling(tensors: Tensors) -> bool:
 def _max_tokens(
     tensors: Tensors, defaults: Sampling, prompt_tokens: int, context_tokens: int
 ) -> int:
-    """Agents know a full context by the words "maximum context length is … tokens"."""
+    """Keep "maximum context length is … tokens" in the errors: agents look for these words."""
     room_tokens = context_tokens - prompt_tokens
     if room_tokens < 1:
         raise RequestError(
@@ -105,7 +105,7 @@ def _max_tokens(
 
 
 def _min_tokens(tensors: Tensors, defaults: Sampling, max_tokens: int, guide: Guide | None) -> int:
-    """The input, but 0 with a guide: where it allows only the end, nothing else may come."""
+    """The input, but 0 with a guide, which may allow nothing but the end of the answer."""
     asked = tensors.scalar("min_tokens")
     if guide and asked:
         raise RequestError(f"min_tokens: {asked} given; with a guide only 0 is possible")

@@ -35,8 +35,8 @@ def unenforced(schema: Any, place: str = "#") -> Iterator[str]:
 
 
 def refers_only_to_itself(schema: dict[str, Any]) -> bool:
-    """Whether references and alternatives lead to no schema of its own: no text is of it, and the
-    library would let the model write what it likes."""
+    """Whether its references and alternatives lead to nothing else: no text can match such a
+    schema, but the library would let the model write anything."""
     waiting: list[Any] = [schema]
     seen = set[str]()
     while waiting:
@@ -53,7 +53,7 @@ def refers_only_to_itself(schema: dict[str, Any]) -> bool:
 
 
 def _referred(schema: Any, reference: str) -> Any:
-    """What the reference names; None where it is nothing, which the library refuses."""
+    """What the reference names; None where that does not exist, which the library refuses."""
     for name in reference.split("/")[1:]:
         schema = schema.get(name) if isinstance(schema, dict) else None
     return schema

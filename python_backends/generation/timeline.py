@@ -51,7 +51,7 @@ class EngineMetrics:
 
 
 class Timeline:
-    """The phases tokenize, queue, prefill and decode of a generation; NaN marks times to come."""
+    """The phases tokenize, queue, prefill and decode of a generation; a time is NaN until then."""
 
     def __init__(self, stream: Stream, prompt_tokens: int, metrics: LlmMetrics) -> None:
         self._stream, self._metrics = stream, metrics

@@ -1,6 +1,6 @@
-"""The words of a text, as answers and sources are compared by them.
+"""The words of a text, by which answers and sources are compared.
 
-Words are what spaces separate, and pairs of characters in scripts that write none.
+Words are what spaces separate, or pairs of characters in scripts without spaces.
 """
 
 import re
@@ -8,10 +8,10 @@ import unicodedata
 from itertools import pairwise
 
 _MARKS = "".join(c for c in map(chr, range(0x300, 0x2000)) if unicodedata.category(c)[0] == "M")
-"""The vowels of Hindi and Thai, which are no letters for `re`."""
+"""Combining marks, such as the vowels of Hindi and Thai: `re` does not count them as letters."""
 _WORD = re.compile(rf"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:[{_MARKS}]+[^\W\d_]*)*")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0010ffff]")
-"""Thai, Lao, Burmese, Khmer, and Chinese, Japanese and Korean."""
+"""Characters of scripts without spaces: Thai, Lao, Burmese, Khmer, Chinese, Japanese, Korean."""
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _HUMPS = re.compile(r"\b[a-z]+(?:[A-Z][a-z\d]+)+\b")
 _HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
@@ -29,15 +29,15 @@ Words = frozenset[str]
 
 
 def words(text: str) -> Words:
-    """Stems of the words that carry meaning, numbers, and pairs of letters without spaces."""
+    """Stems of words that are no function words, numbers, and pairs of unspaced characters."""
     found = _written_words(text)
     return frozenset(stem for word in found if word not in _FUNCTION_WORDS for stem in _stems(word))
 
 
 def copied_share(sentence: str, text: str) -> float:
-    """Share of the sentence's neighbouring words that are neighbours in the text too, 0 to 1.
+    """Share of the sentence's pairs of neighbouring words that are in the text too, 0 to 1.
 
-    All words count, "not" and "16 bytes" too; a single word has to stand in the text.
+    All words count, also "not" and "16 bytes". A single word must be in the text.
     """
     said, told = _stems_in_order(sentence), _stems_in_order(text)
     pairs = list(pairwise(said))
@@ -57,7 +57,7 @@ def _written_words(text: str) -> list[str]:
 
 
 def _with_parts(text: str) -> str:
-    """The text with the parts of identifiers behind them: `maxSurge max Surge`."""
+    """The text with the parts of identifiers after them: `maxSurge max Surge`."""
     return _HUMPS.sub(lambda found: f"{found[0]} {_HUMP.sub(' ', found[0])}", text)
 
 

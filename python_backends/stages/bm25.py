@@ -5,8 +5,8 @@ the passages of one request. It finds names, numbers and identifiers that an emb
 
 A word is a run of letters, marks and digits, compared without case and in Unicode's form NFKC.
 Words that one of `-._/:@` connects, such as `E-1042`, `foo_bar` and `4.2`, count as a whole too.
-Half of what a long word counts is for its beginning, so that "compressed" finds "compresses"
-without the rules of a language. Scripts that write no spaces count by pairs of characters.
+A long word has half of its weight in its beginning, so that "compressed" finds "compresses" without
+the rules of a language. In scripts without spaces, pairs of characters count as words.
 """
 
 import unicodedata
@@ -19,18 +19,18 @@ import numpy as np
 from python_backends.tensors import Array
 
 K1 = 1.2
-"""How slowly repetitions of a word stop to count; the usual value."""
+"""How much repetitions of a word count; the usual value."""
 B = 0.75
 """How much a passage's length counts, 0 to 1; the usual value."""
 
 BEGINNING = 6
-"""Characters of a beginning (docs/decisions/0046)."""
+"""Number of characters in the beginning of a long word (docs/decisions/0046)."""
 
 SEPARATOR, WORD, UNSPACED, JOINER, INVISIBLE = range(5)
 """Kinds of characters."""
 
 _JOINERS = "-._/:@"
-_UNSPACED_SCRIPTS = (  # how the Unicode names of their characters begin
+_UNSPACED_SCRIPTS = (  # first words of their characters' Unicode names
     *("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "YI "),
     *("THAI", "LAO", "KHMER", "MYANMAR", "TAI ", "NEW TAI ", "JAVANESE", "BALINESE"),
 )
@@ -45,7 +45,7 @@ class Words(NamedTuple):
 
 
 def word_scores(query: str, passages: Sequence[str]) -> Array:
-    """BM25 of each passage, FP64 [passages]; 0 where no word is in common."""
+    """BM25 of each passage, FP64 [passages]; 0 for a passage with no word of the query."""
     codes, bounds = code_points(passages)
     words, beginnings = find_words(codes)
     lengths = _per_passage(np.sort(words.starts, kind="stable"), bounds)  # some runs in order
@@ -62,7 +62,7 @@ def word_scores(query: str, passages: Sequence[str]) -> Array:
 
 
 def query_terms(query: str) -> dict[str, float]:
-    """The different words and beginnings of the query, in order, and how much each counts."""
+    """The different words and beginnings of the query, in order, with the weight of each."""
     codes, _ = code_points([query])
     spans = zip(*find_words(codes)[0], strict=True)
     found = {"".join(map(chr, codes[start : start + length])) for start, length in spans}
@@ -72,10 +72,10 @@ def query_terms(query: str) -> dict[str, float]:
 
 
 def code_points(texts: Sequence[str]) -> tuple[Array, Array]:
-    """All texts, normalized, with a separator around each, and where each text begins and ends.
+    """The characters of all texts, normalized and with separators around each text, UINT32
+    [characters]; and where each text begins, INT64 [texts + 1]: the last one is the end.
 
-    Normalized is NFKC without case and without invisible characters, such as soft hyphens. The
-    arrays are UINT32 [characters] and INT64 [texts + 1].
+    Normalized means NFKC without case and without invisible characters, such as soft hyphens.
     """
     folded = [unicodedata.normalize("NFKC", text).casefold() for text in texts]
     bounds = np.cumsum([1, *(len(text) + 1 for text in folded)])
@@ -85,7 +85,7 @@ def code_points(texts: Sequence[str]) -> tuple[Array, Array]:
 
 
 def find_words(codes: Array) -> tuple[Words, Array]:
-    """Words, connected words and pairs of characters; and where long words begin."""
+    """The words, connected words and pairs of characters; and where long words begin."""
     kinds = character_kinds()[codes]
     is_word, is_joiner = kinds == WORD, kinds == JOINER
     is_joiner[1:-1] &= is_word[:-2] & is_word[2:]
@@ -101,7 +101,7 @@ def find_words(codes: Array) -> tuple[Words, Array]:
 def _occurrences(
     codes: Array, words: Words, beginnings: Array, terms: Iterable[str]
 ) -> Iterator[Array]:
-    """Where each term is a word or a beginning, in order."""
+    """Where each term, in order, is a word or the beginning of one."""
     by_length = {n: words.starts[words.lengths == n] for n in set(map(len, terms))}
     if BEGINNING in by_length:
         by_length[BEGINNING] = np.sort(np.concatenate([by_length[BEGINNING], beginnings]))
@@ -111,7 +111,7 @@ def _occurrences(
 
 
 def _texts(codes: Array, starts: Array, length: int) -> Array:
-    """Texts of one length as numpy keeps them, in UTF-32."""
+    """The texts of `length` characters that begin at `starts`, as numpy keeps them, in UTF-32."""
     return codes[starts[:, None] + np.arange(length)].view(f"<U{length}")[:, 0]
 
 
@@ -140,7 +140,7 @@ def _runs(mask: Array) -> Words:
 
 
 def _characters(mask: Array) -> Iterator[Words]:
-    """Characters without a neighbour, and every two neighbours."""
+    """Characters without a neighbour, and every pair of neighbours."""
     runs = _runs(mask)
     lone = runs.lengths == 1
     yield Words(runs.starts[lone], runs.lengths[lone])
@@ -149,5 +149,5 @@ def _characters(mask: Array) -> Iterator[Words]:
 
 
 def _per_passage(starts: Array, bounds: Array) -> Array:
-    """How many of `starts`, in order, lie between each two `bounds`."""
+    """How many of the sorted `starts` are between each two neighbouring `bounds`."""
     return np.diff(np.searchsorted(starts, bounds))

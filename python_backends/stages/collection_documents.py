@@ -19,7 +19,8 @@ MAX_DOCUMENTS = 10_000
 
 _NUL = re.compile(r"\0")
 _NUL_IN_JSON = re.compile(r"\0|(?<!\\)(?:\\\\)*\\u0000")
-"""A text about JSON may have the six characters of an escape, which itself is escaped then."""
+"""Finds NUL and its JSON escape. A text about JSON may hold these six characters with an escaped
+backslash, which is no NUL."""
 _FIELDS = {"id": str, "title": str, "content_hash": str, "metadata": dict}
 
 
@@ -51,7 +52,7 @@ def read_ids(request: Tensors) -> list[str]:
 
 
 def check_ids(name: str, ids: Sequence[str]) -> None:
-    """Raises `RequestError` for ids that are missing, too long or there twice."""
+    """Raises `RequestError` for no or too many ids, and for an empty, too long or repeated one."""
     if not ids or len(ids) > MAX_DOCUMENTS:
         raise RequestError(f"{name}: {len(ids):,} given; 1 to {MAX_DOCUMENTS:,} are possible")
     seen: set[str] = set()
@@ -67,7 +68,7 @@ def check_ids(name: str, ids: Sequence[str]) -> None:
 
 
 def _refuse_nul(name: str, texts: Sequence[str], nul: re.Pattern[str] = _NUL_IN_JSON) -> None:
-    """PostgreSQL stores none; escaped in JSON they are there as well."""
+    """Refuses NUL characters, which PostgreSQL can't store, also when they are escaped in JSON."""
     for index, text in enumerate(texts):
         if nul.search(text):
             raise RequestError(f"{name}[{index}]: has a NUL character, which can't be stored")
@@ -99,7 +100,8 @@ def _head(index: int, text: str) -> dict[str, Any]:
 
 
 def _object(where: str, text: str) -> dict[str, Any]:
-    """Raises `RequestError` for what only Python reads: NaN, half of a surrogate pair."""
+    """A JSON object; raises `RequestError` for any other text, and for what only Python accepts:
+    NaN, half of a surrogate pair."""
     try:
         given = json.loads(text)
         json.dumps(given, allow_nan=False, ensure_ascii=False).encode()

@@ -16,7 +16,8 @@ def open_store(context: StageContext) -> Store:
 
 
 def require_embedder(collection: Collection, embedder: str) -> None:
-    """Embeddings of two models can't be compared; raises `RequestError`."""
+    """Raises `RequestError` if another embedder made the collection: its embeddings can't be
+    compared with this one's."""
     if collection.embedder != embedder:
         raise RequestError(
             f"collection: '{collection.name}' was made with the embedder {collection.embedder}, "

@@ -26,7 +26,7 @@ Result = Mapping[str, Any]
 
 
 class CollectionsStage(Stage):
-    """One operation a request; its result is a JSON object."""
+    """One operation per request; its result is a JSON object."""
 
     contract = COLLECTIONS
 
@@ -88,7 +88,8 @@ class CollectionsStage(Stage):
         return {"documents": [asdict(entry) for entry in found]}
 
     def _shown(self, collection: Collection) -> Result:
-        """`served_embedder` is what this server embeds with: upserts and searches need the same."""
+        """The collection's fields and `served_embedder`, which upserts and searches need as its
+        `embedder`."""
         return asdict(collection) | {"served_embedder": self._embedder}
 
 

@@ -7,7 +7,7 @@ from python_backends.tensors import Array, Tensors
 
 
 def scaled(scores: Array) -> Array:
-    """0 for the lowest score to 1 for the highest; all 0 where every score is the same.
+    """The scores from 0 for the lowest to 1 for the highest; all 0 if all scores are equal.
 
     Scores of different kinds have no common unit. Scaled over the passages of one request they can
     be added ("convex combination" in Bruch, Gai and Ingber, ACM TOIS 2023).
@@ -17,7 +17,7 @@ def scaled(scores: Array) -> Array:
 
 
 def best_first(scores: Array, count: int) -> Array:
-    """Indices of the highest scores; equal ones keep the order given."""
+    """Indices of the `count` highest scores, best first; equal scores keep their order."""
     return np.argsort(-scores, kind="stable")[:count]
 
 

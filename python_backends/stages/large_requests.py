@@ -1,4 +1,4 @@
-"""Large requests of an encoder, computed in slices; small ones go between two slices."""
+"""Large requests of an encoder, computed in slices; small requests run between two slices."""
 
 import threading
 from collections.abc import Generator
@@ -12,7 +12,7 @@ Work = Generator[None, None, Outputs | Exception]
 
 
 class FairLock:
-    """A lock that two threads get in turns, however soon one of them asks again."""
+    """A lock that two threads get in turn, however soon one of them asks again."""
 
     def __init__(self) -> None:
         self._next, self._now = threading.Lock(), threading.Lock()
@@ -31,7 +31,7 @@ class LargeRequests:
     def __init__(self, engine_lock: FairLock, gauge: Gauge) -> None:
         self._engine_lock, self._thread = engine_lock, ThreadPoolExecutor(1, "large-requests")
         self._gauge, self._lock, self._open = gauge, threading.Lock(), 0
-        self._count(0)  # a process before this one may have died with some
+        self._count(0)  # an earlier process may have died while it had some
 
     def submit(self, work: Work) -> Future[Outputs | Exception]:
         answer: Future[Outputs | Exception] = Future()
@@ -41,7 +41,7 @@ class LargeRequests:
         return answer
 
     def close(self) -> None:
-        """Ends the thread after the slice at hand; what is left fails."""
+        """End the thread after the current slice; unfinished requests fail."""
         self._thread.shutdown()
 
     def _count(self, change: int) -> None:

@@ -39,7 +39,7 @@ POLL_S = 0.02
 """Pause between two checks whether clients have disconnected. A check waits for the server, so the
 engine's thread makes none: sending a chunk would take it more than twice as long."""
 POLL_STREAM_S = 0.005
-"""Least pause per active stream: a check takes 0.04 ms of the engine's time."""
+"""Least pause for each active stream: checking one takes 0.04 ms of the engine's time."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class LlmStage(StreamingStage):
         added = self._tokenizer.get_added_tokens_decoder()
         self._special_tokens = {i: token.content for i, token in added.items() if token.special}
         self._first_ids = self._tokenizer.encode("").ids[:1]
-        """The token that begins every text, as `<s>`; empty where there is none."""
+        """The token that begins every text, such as `<s>`; empty where there is none."""
         self._chat_template = ChatTemplate.load(folder)
         self._tool_prompts = ToolPrompts(folder.manifest.prompt)
         self._defaults = folder.manifest.sampling
@@ -73,7 +73,7 @@ class LlmStage(StreamingStage):
         self._active: dict[int, Generation] = {}
         self._lock = threading.Condition()
         self._is_busy = False
-        """Whether the engine was working at the last poll: it may outlast the last stream."""
+        """Whether the engine was working at the last poll: it may work after the last stream."""
         self._closing = False
         self._poll_thread = threading.Thread(target=self._poll, name="llm-poll", daemon=True)
         self._poll_thread.start()
@@ -115,7 +115,7 @@ class LlmStage(StreamingStage):
         if answer.reason:
             generation.finish_at_once()
             return
-        with self._lock:  # the first delta may come before the generation is in `_active`
+        with self._lock:  # the first delta could come before the generation is in `_active`
             generation.number = self._engine.submit(
                 prompt_ids, params, partial(self._on_delta, generation)
             )
@@ -141,7 +141,7 @@ class LlmStage(StreamingStage):
             require_length("text_input", len(prompt), self._max_tokens)
         # A chat template writes its own special tokens; a bare prompt gets the tokenizer's.
         ids = token_ids(self._tokenizer, prompt, add_special_tokens="text_input" in tensors)
-        if self._first_ids and ids[:2] == 2 * self._first_ids:  # the prompt wrote it too
+        if self._first_ids and ids[:2] == 2 * self._first_ids:  # the prompt has it too
             ids = ids[1:]
         if not ids:
             raise RequestError("text_input: empty; a text is needed")
@@ -174,7 +174,8 @@ class LlmStage(StreamingStage):
         )
 
     def _check_ids(self, ids: Sequence[int], name: str) -> None:
-        """A tokenizer can have more tokens than the model; raises `RequestError`."""
+        """Raises `RequestError` for ids that only the tokenizer has: it can have more than the
+        model."""
         if max(ids) >= self._embeddings:
             token = self._tokenizer.id_to_token(max(ids))
             raise RequestError(
@@ -187,7 +188,7 @@ class LlmStage(StreamingStage):
         return str(self._tokenizer.decode([i for i in ids if i not in self._eos]))
 
     def _stop_words(self, tensors: Tensors, params: GenerationParams) -> StopWords:
-        """The request's, and for `messages` those of the model's prompt."""
+        """The request's stop words; for `messages` also those of the model's prompt."""
         more = self._chat_stop_words if "messages" in tensors else ()
         return StopWords([*params.stop_words, *more], self._special_tokens)
 
@@ -279,7 +280,8 @@ class LlmStage(StreamingStage):
 
 
 def _highest_similarity(tensors: Tensors) -> float:
-    """-1 without sources, and infinity without the tensor, which refuses nothing."""
+    """The highest `source_similarity`: -1 without sources, and infinity without the tensor, so
+    that nothing is refused."""
     name = "source_similarity"
     return float(tensors.array(name).max(initial=-1)) if name in tensors else math.inf
 

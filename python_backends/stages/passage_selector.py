@@ -1,4 +1,4 @@
-"""`passage_selector`: the passages that are judged closely, by similarity and by words."""
+"""`passage_selector`: chooses passages for the reranker, by similarity and by words."""
 
 from collections.abc import Sequence
 
@@ -87,7 +87,7 @@ def candidate_sentences(candidates: Sequence[str], max_sentences: int) -> Output
 
 
 def joined(texts: Sequence[str], most: int) -> list[str]:
-    """Neighbours joined, so that at most `most` texts are left."""
+    """The texts, with neighbours joined so that at most `most` are left."""
     size = -(-len(texts) // most)
     if size == 1:
         return list(texts)

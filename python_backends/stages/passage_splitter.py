@@ -20,9 +20,10 @@ from python_backends.tokenization import (
 )
 
 _LONGEST_TOKEN_CHARACTERS = 24
-"""Vocabularies have few longer words."""
+"""Longest word, in characters, that counts as one token: vocabularies have few longer ones."""
 _PART_CHARACTERS = 3
-"""An LLM's tokens of base64, keys and URLs have 1.5 to 3 characters."""
+"""Characters of a longer word that count as a token: an LLM's tokens of base64, keys and URLs have
+1.5 to 3."""
 
 
 class PassageSplitterStage(Stage):
@@ -66,7 +67,7 @@ class PassageSplitterStage(Stage):
         }
 
     def _cut(self, document: str, offsets: Sequence[Span]) -> Iterator[tuple[str, str]]:
-        """The passages of a document, and each below title and headings, if they are several."""
+        """Each passage of a document, alone and, if there are several, below its headings."""
         sentences = sentence_spans(document)
         spans = list(split(list(short_spans(offsets)), sentences, self._max_tokens))
         headings = outline(document, sentences) if len(spans) > 1 else Outline()
@@ -85,10 +86,10 @@ class PassageSplitterStage(Stage):
 
 
 def short_spans(offsets: Sequence[Span]) -> Iterator[Span]:
-    """The spans of tokens, long ones in parts.
+    """The spans of tokens; long ones are divided.
 
-    A run without spaces, such as base64, is one unknown token of an embedder, and hundreds of an
-    LLM. So it counts as what an LLM would make of it.
+    A run without spaces, such as base64, is one unknown token of an embedder, and hundreds of
+    tokens of an LLM. So it counts as about as many as an LLM would make of it.
     """
     for start, end in offsets:
         if end - start <= _LONGEST_TOKEN_CHARACTERS:
@@ -112,6 +113,6 @@ def split(offsets: Sequence[Span], sentences: Sequence[Span], max_tokens: int) -
             begun = begins[bisect_right(begins, last) - 1]
             last = begun if first + 1 < begun <= last else last
         while first + 1 < last < len(offsets) and offsets[last][0] < offsets[last - 1][1]:
-            last -= 1  # the bytes of one character may be several tokens
+            last -= 1  # one character's bytes may be several tokens
         yield offsets[first][0], offsets[last - 1][1]
         first = last

@@ -63,7 +63,7 @@ class PromptBuilderStage(Stage):
     def _too_long(
         self, request: Tensors, question: str, sources: list[str], budget: int
     ) -> RequestError:
-        """Names the input without which the prompt would fit."""
+        """The error of a prompt that doesn't fit; it names the input that is too long."""
         alone = self._tokens(self._messages(question, []))
         least = self._tokens(self._messages(question, sources[:1]))
         context = self._manifest.max_tokens
@@ -86,7 +86,7 @@ class PromptBuilderStage(Stage):
         lines = [self._escaped(" ".join(source.split())) for source in sources]
         try:
             user = self._user.render(question=self._escaped(question), sources=lines)
-        except Exception as error:  # a template is a program: it fails in any way
+        except Exception as error:  # a template is a program: it can fail in any way
             raise ManifestError(
                 f"the prompt's user template fails: {str(error) or type(error).__name__}; it has"
                 " question and sources"

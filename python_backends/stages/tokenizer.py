@@ -21,7 +21,7 @@ from python_backends.tokenization import (
 class TokenizerStage(Stage):
     """Puts the embedder's prefix before each text, and truncates as sentence-transformers does.
 
-    Only the beginning of a long text is looked at, so its length costs nothing.
+    Only the beginning of a long text is tokenized, so a longer text takes no longer.
     """
 
     contract = TOKENIZER
@@ -54,7 +54,7 @@ class TokenizerStage(Stage):
         return [prefix + text for text in begins]
 
     def _query(self, request: Tensors) -> list[str]:
-        """A question: short enough for the models behind this one, which read it whole."""
+        """The question, which must be short enough for the next models: they don't truncate it."""
         question = request.text("query_text")
         require_question(self._tokenizer, question, self._max_question_tokens)
         return [self._prefixes["query"] + question]

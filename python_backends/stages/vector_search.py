@@ -22,12 +22,12 @@ MAX_CANDIDATES = 1024
 """Most candidates: the rows of one request to the reranker."""
 
 WARM_AGAIN_S = 0.5
-"""Pause between two looks for a first collection."""
+"""Pause between two checks whether there is a first collection."""
 
 
 class VectorSearchStage(Stage):
-    """The store finds the nearest passages and the best by words; they are ranked as those of a
-    request are by `passage_selector`, whatever the store (docs/decisions/0057)."""
+    """The store finds the nearest passages and the best by words. Whatever the store, they are then
+    ranked as `passage_selector` ranks the passages of a request (docs/decisions/0057)."""
 
     contract = VECTOR_SEARCH
 
@@ -56,7 +56,7 @@ class VectorSearchStage(Stage):
         found = self._store.search(collection, request.text("query"), embedding, wanted, searched)
         if not found.passages:
             raise nothing_fits(collection, wanted)
-        # A filter that leaves fewer than were asked for: all of these were found.
+        # If fewer were found than asked for, these are all that fit the filter.
         are_all = len(found.passages) < searched
         number = len(found.passages) if are_all else collection.passages
         return {
@@ -70,7 +70,7 @@ class VectorSearchStage(Stage):
         self._store.close()
 
     def _warm(self) -> None:
-        """Until there was a collection to search: the first one may be made after the start."""
+        """Warm the store, until it has a collection: the first may be made after the start."""
         while not self._store.warm() and not self._is_closed.wait(WARM_AGAIN_S):
             pass
 
@@ -127,7 +127,7 @@ def _ranked(query: str, found: Found, embedding: Array, count: int, max_sentence
 
 
 def _in_context(passage: FoundPassage) -> str:
-    """The passage below its title and headings, whose words count as its own do."""
+    """The passage below its title and headings, whose words count like its own."""
     metadata = passage.passage_metadata
     headings = json.loads(metadata).get("headings", []) if '"headings"' in metadata else []
     path = [passage.title, *headings] if isinstance(headings, list) else [passage.title]

@@ -117,7 +117,7 @@ def _condition(name: str, operator: str, asked: Any, where: str) -> Condition:
 
 
 def is_value(given: Any) -> bool:
-    """Whether stores can keep and compare it: no NaN, no infinity, no half of a surrogate pair."""
+    """Whether stores can keep and compare a value: not NaN, infinity or half a surrogate pair."""
     if isinstance(given, str):
         return given.isascii() or given.encode(errors="ignore").decode() == given
     return isinstance(given, int | float) and abs(given) < 1e300

@@ -1,8 +1,8 @@
 """A copy of a collection's packed rows, which a search reads by row id.
 
 LanceDB reads each row that it found in a pool of threads, which takes a third of a search. Row ids
-come with the rankings for nothing. They hold until LanceDB moves the rows, which it does when the
-indexes are brought up to date; then a new copy is made. Meanwhile LanceDB reads the rows.
+come with the rankings at no cost. They are valid until LanceDB moves the rows, which it does when
+the indexes are updated; then a new copy is made. Meanwhile LanceDB reads the rows.
 """
 
 import logging
@@ -29,13 +29,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PackedCopy:
-    """`ids`: UINT64 [rows + 1], ascending, the last one of no row; where each is in the file."""
+    """`ids`: UINT64 [rows + 1], ascending; the last one belongs to no row. `starts` and `lengths`,
+    in bytes, say where each row is in `file`."""
 
     ids: Array
     starts: Array
     lengths: Array
     file: IO[bytes]
-    """Without a name: it goes with this object."""
+    """A temporary file without a name: it is deleted with this object."""
 
     def rows(self, ids: Array, others: dict[int, bytes]) -> list[bytes] | None:
         """The rows with these ids, from here or from `others`; None if one is in neither."""
@@ -56,13 +57,14 @@ class PackedCopies:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._copies: dict[str, PackedCopy] = {}
-        """By the folder of the table."""
+        """The copies, by the folder of the table."""
         self._making: Thread | None = None
         self._tried: dict[str, int] = {}
-        """By the folder of the table: the version that was copied last, even if that failed."""
+        """The version that was copied last, even if that failed, by the folder of the table."""
 
     def of(self, published: Published) -> PackedCopy | None:
-        """None where there is none yet; then it is made in a thread, one at a time."""
+        """The copy of a collection; None if there is none yet: a thread then makes it, one at a
+        time."""
         copy = self._copies.get(published.table)
         is_busy = self._making is not None and self._making.is_alive()
         is_new = self._tried.get(published.table) != published.version
@@ -73,7 +75,7 @@ class PackedCopies:
         return copy
 
     def drop(self, published: Published) -> None:
-        """The rows were moved."""
+        """Forget the copy: LanceDB has moved the rows."""
         self._copies.pop(published.table, None)
 
     def close(self) -> None:
@@ -94,7 +96,7 @@ class PackedCopies:
             del self._copies[next(iter(self._copies))]
 
     async def _copied(self, published: Published, table: Any) -> PackedCopy:
-        file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - goes with the copy
+        file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed with the copy
         ids, lengths = [], []
         async for batch in await table.query().select([PACKED]).with_row_id()._inner.execute():
             ids.append(batch[ROW_ID].to_numpy())
@@ -106,7 +108,7 @@ class PackedCopies:
 
 
 def _write(file: IO[bytes], column: Any) -> Array:
-    """Append the values of an Arrow column; their lengths, INT64 [values]."""
+    """Append the values of an Arrow column to the file; returns their lengths, INT64 [values]."""
     _, ends, values = column.buffers()
     bounds = np.frombuffer(ends, np.int32)[column.offset :][: len(column) + 1].astype(np.int64)
     file.write(memoryview(values)[bounds[0] : bounds[-1]])

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def faults(name: str) -> Iterator[None]:
-    """Inside, what LanceDB raises becomes `Unavailable`, with a traceback in the log."""
+    """Turns what LanceDB raises inside into `Unavailable`, with a traceback in the log."""
     try:
         yield
     except RequestError:

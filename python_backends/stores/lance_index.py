@@ -1,8 +1,8 @@
 """The indexes of a LanceDB collection, and when they are brought up to date.
 
 By words: BM25, over words as Unicode segments them, without case and accents. By vector: exact up
-to `TRAIN_FROM` passages, then IVF with 8 bits a value. Rows that are not in an index yet are
-compared one by one, so a search misses none; but they take time, so few may wait.
+to `TRAIN_FROM` passages, then IVF with 8 bits per value. Rows that are not in an index yet are
+compared one by one, so a search misses none. That takes time, so few rows may wait for the indexes.
 """
 
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ from python_backends.stores.lance_table import DOCUMENT, TEXT, VECTOR, VECTOR_IN
 from python_backends.stores.published import Column, Published
 
 TRAIN_FROM = 10_000
-"""Passages from which there is a vector index."""
+"""Least number of passages with which a collection has a vector index."""
 PARTITION_ROWS, MOST_PARTITIONS = 500, 1_024
-"""Rows of a partition of the vector index, where that makes no more partitions than these."""
+"""Rows per partition of the vector index, and most partitions: more rows make them larger."""
 TRAINING = {"sample_rate": 64, "max_iterations": 10}
-"""A third of the time that the defaults (256, 50) take, for the same recall."""
+"""Training takes a third of the time that the defaults (256, 50) take, for the same recall."""
 PENDING, PENDING_SHARE = 2_000, 0.03
 """Rows that may wait for the indexes: this many, or this share of the passages."""
 PENDING_S = 900.0
-"""How long one may wait while changes come."""
+"""How long a row may wait for the indexes while changes come."""
 MAX_DELTAS = 8
-"""The vector index gets a part for each update, which each search looks into; with so many it is
-trained again. A part goes when all its rows were replaced."""
+"""Each update adds a part to the vector index, and each search reads all parts: with so many, the
+index is trained again. A part is dropped when all its rows were replaced."""
 QUIET_SHARE = 0.05
-"""Share of the passages in such parts from which it is trained again once no change comes."""
+"""Share of the passages in such parts with which it is trained again once no change comes."""
 KEPT = timedelta(minutes=1)
 """How long a replaced version stays, for searches that still read it."""
 _ALL_KEPT = timedelta(days=36_500)
@@ -48,7 +48,7 @@ def create(table: Any) -> None:
 
 
 def with_columns(published: Published, table: Any, fields: Mapping[str, FieldType]) -> Published:
-    """Give each new metadata field a column, with the index that filters on it use."""
+    """Give each new metadata field a column, and the index that its filters use."""
     import pyarrow as pa
     from lancedb.index import Bitmap, BTree
 
@@ -66,15 +66,15 @@ def with_columns(published: Published, table: Any, fields: Mapping[str, FieldTyp
 
 
 def is_due(published: Published) -> bool:
-    """Whether so many rows wait, or so long, that the indexes are brought up to date at once."""
+    """Whether rows wait that are so many, or so old, that the indexes must be updated at once."""
     waited_s = published.updated_s - published.pending_since_s
     many = max(PENDING, PENDING_SHARE * published.passages)
     return published.pending >= many or waited_s > PENDING_S
 
 
 def updated(table: Any, published: Published, is_quiet: bool) -> Published:
-    """Bring the indexes up to date. That may take minutes, so no version goes meanwhile: searches
-    still read the one that is published.
+    """Bring the indexes up to date. That may take minutes, so no old version is deleted meanwhile:
+    searches still read the one that is published.
 
     `is_quiet`: no change has come for a while, so there is time to make searches fast again.
     """

@@ -27,7 +27,7 @@ def packed(passages: Sequence[FoundPassage], embeddings: Array) -> list[bytes]:
 
 
 def unpacked(rows: Iterable[bytes], dimension: int) -> Found:
-    """Every row once; embeddings are directions."""
+    """The passages of the rows, each once; their embeddings are directions (length 1)."""
     different = list(dict.fromkeys(rows))
     size = dimension * _TYPE.itemsize
     fields = json.loads(b"[" + b",".join(row[size:] for row in different) + b"]")

@@ -1,7 +1,7 @@
 """Reads tables of LanceDB at the version that is published, whatever is written meanwhile.
 
 LanceDB is asynchronous inside. Its synchronous interface passes every step of a query to a thread
-of its own and back, which takes longer than the step where processors are busy.
+of its own and back, which takes longer than the step itself when the CPUs are busy.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ class LanceReader:
         self._folder = folder
         self._tables = OpenTables()
         self._versions: dict[str, int] = {}
-        """Which version of each is checked out, by its folder's name."""
+        """The version of each table that is checked out, by the folder's name."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def read(self, published: Published, read: Read[_T]) -> _T:
-        """Raises what LanceDB raises."""
+        """What `read` returns for the published version; raises what LanceDB raises."""
         self._loop = self._loop or asyncio.new_event_loop()
         return self._loop.run_until_complete(self._read(published, read))
 

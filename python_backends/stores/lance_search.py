@@ -18,11 +18,11 @@ from python_backends.stores.store import Found
 from python_backends.tensors import Array
 
 LEAST_SEARCHED = 24
-"""Partitions that a search without a filter looks into at least."""
+"""Least number of partitions that a search reads."""
 
 
 class Memory:
-    """What a process keeps of collections beside LanceDB's caches."""
+    """What a process keeps of collections in addition to LanceDB's caches."""
 
     def __init__(self, folder: Path) -> None:
         self.waiting, self.copies = WaitingRows(), PackedCopies(folder)
@@ -49,7 +49,7 @@ async def search(
     where: str,
     count: int,
 ) -> Found:
-    """The rows that are nearest, and the best by words, `count` of each that fit `where`."""
+    """The `count` nearest rows and the `count` best rows by words, of those that fit `where`."""
     waiting = await memory.waiting.of(published, table)
     one = _Search(table, published, waiting, memory.copies, where, count)
     rankings = await asyncio.gather(_by_vector(one, embedding), _by_words(one, query))
@@ -70,7 +70,7 @@ async def _by_vector(one: _Search, embedding: Array) -> list[bytes]:
 
 
 async def _searched(table: Any, published: Published, where: str) -> int:
-    """How many partitions: as many more as the filter leaves fewer rows in each."""
+    """How many partitions to read: the fewer rows the filter leaves in each, the more."""
     usual = searched(published.partitions)
     if not where:
         return usual
@@ -79,8 +79,8 @@ async def _searched(table: Any, published: Published, where: str) -> int:
 
 
 def searched(partitions: int) -> int:
-    """How many of the partitions a search looks into: their square root, as pgvector's manual
-    advises for large tables, and `LEAST_SEARCHED` of fewer."""
+    """How many of the partitions a search without a filter reads: their square root, as pgvector's
+    manual advises for large tables, but at least `LEAST_SEARCHED`."""
     return max(LEAST_SEARCHED, math.isqrt(partitions))
 
 
@@ -105,10 +105,10 @@ async def _rows(one: _Search, search: Any, score: str) -> list[bytes]:
 
 
 async def _column(search: Any, name: str, count: int) -> list[Any]:
-    # What `to_arrow` does, without its look for blobs in the table's schema: a tenth of a search.
+    # Like `to_arrow`, without its look for blobs in the schema, which takes a tenth of a search.
     values: list[Any] = []
     async for batch in await search._inner.execute():
         values += batch[name].to_pylist()
         if len(values) >= count:
-            break  # to be told that this is the end takes another turn of the threads
+            break  # asking whether this is the end would take another switch of threads
     return values

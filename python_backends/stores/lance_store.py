@@ -1,8 +1,8 @@
 """LanceDB: collections in files of one machine.
 
 A collection is a folder with a table and the file that says which version of it is visible
-(`published`). Any number of processes read. A change takes the lock of the whole store, because
-LanceDB loses rows when two processes change a table at once; so two servers may share a folder.
+(`published`). Any number of processes may read. A change takes the lock of the whole store, because
+LanceDB loses rows when two processes change a table at once. So two servers may share a folder.
 """
 
 import logging
@@ -43,13 +43,13 @@ from python_backends.stores.store import (
 from python_backends.tensors import Array
 
 _DELETED = ".deleted-"
-"""How the folder of a collection begins while it is being removed."""
+"""Prefix of a collection's folder while it is being removed."""
 MEASURED_SHARE = 0.05
-"""Smaller changes of a collection's passages don't measure its size; settling does."""
+"""Changes of a smaller share of the passages don't measure the size; updates of the indexes do."""
 SETTLE_S = 5.0
-"""The indexes are brought up to date when no change has come for so long."""
+"""Time without a change after which the indexes are brought up to date."""
 CLEAN_S = lance_index.KEPT.total_seconds() + SETTLE_S
-"""And once more after that, for the versions that are kept until then."""
+"""Time until that is done once more, to delete the versions that were kept until then."""
 WARMED = 4
 """Collections that are searched when a server starts: the first search of each takes a tenth of a
 second, the first one of a process a second."""
@@ -69,7 +69,7 @@ class LanceStore:
         self._lock = threading.Lock()
         self._settling: dict[str, threading.Timer] = {}
         self._measured: dict[str, int] = {}
-        """Passages of each collection when its size was measured."""
+        """Number of passages of each collection when its size was last measured."""
 
     def collections(self) -> list[Collection]:
         found = (self._listed(name) for name in self._names())
@@ -184,7 +184,7 @@ class LanceStore:
         return sorted(p.name for p in self._folder.iterdir() if p.is_dir() and p.name[0] != ".")
 
     def _listed(self, name: str) -> Collection | None:
-        """What is known of a collection; None where there is none."""
+        """The collection, with its `fault` if it is damaged; None where there is none."""
         try:
             published = self._published(name)
         except Unavailable as error:
@@ -213,7 +213,7 @@ class LanceStore:
         return table
 
     def _read(self, name: str, read: Read[_T]) -> _T:
-        """Read at the published version; once more if that was replaced meanwhile."""
+        """Read at the published version; read again if it was replaced meanwhile."""
         published = self._existing(name)
         try:
             return self._read_version(published, read)
@@ -238,7 +238,7 @@ class LanceStore:
 
     @contextmanager
     def _own_lock(self) -> Iterator[None]:
-        """One for this process: the index of a large collection may be trained for a minute."""
+        """The lock of this process: training the index of a large collection may take a minute."""
         if not self._lock.acquire(timeout=WAIT_S):
             raise Overloaded(f"collection: an index is being made; {OVERLOADED}")
         try:
@@ -248,7 +248,7 @@ class LanceStore:
 
     @contextmanager
     def _changing(self, name: str) -> Iterator[tuple[Published, Any]]:
-        """The newest state to change; what a killed writer left unpublished is taken back."""
+        """The newest state and its table, to be changed; undoes what a killed writer has left."""
         check_name(name)
         with self._writing():
             published = self._existing(name)

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 VECTOR, TEXT, DOCUMENT, NUMBER = "vector", "text", "document_id", "number"
 ROW_ID = "_rowid"
-"""What LanceDB calls the place of a row; it holds until rows are moved."""
+"""LanceDB's column with the id of a row, which is valid until rows are moved."""
 VECTOR_INDEX = f"{VECTOR}_idx"
 """LanceDB's name of the index over the column."""
 
 SINGLE_ROWS = {"lance-encoding:structural-encoding": "fullzip"}
-"""Lance's layout for columns that are read row by row: a search takes two thirds of the time."""
+"""Lance's layout for columns that are read row by row: a search takes a third less time."""
 
 FOUND = (DOCUMENT, NUMBER, "title", "page", TEXT, "passage_metadata", "document_metadata")
 """The columns of a `FoundPassage`, in its order."""
@@ -168,11 +168,11 @@ def documents_sql(ids: Sequence[str]) -> str:
 
 
 def delete(table: Any, ids: Sequence[str]) -> Change:
-    """Delete documents; how many of them were there, with how many passages."""
+    """Delete documents; returns how many documents and passages that were."""
     these = table.search().where(documents_sql(ids)).select([DOCUMENT]).with_row_id(True)
     found = these.limit(None).to_arrow()
     if len(found):
-        # Rows that wait for the index are looked through for documents: once is enough.
+        # By row id: rows that wait for the index are searched one by one, and that was done once.
         rows = ", ".join(map(str, found[ROW_ID].to_pylist()))
         table.delete(f"{ROW_ID} IN ({rows})")
     return Change(len(found[DOCUMENT].unique()), len(found))

@@ -14,10 +14,10 @@ from python_backends.stores.published import Published
 MOST_OPEN = 32
 """Tables that stay open: those used last."""
 PASSAGE_BYTES = 512
-"""What an index holds of a passage beside a byte for each value of its embedding: mostly words."""
+"""Size of a passage in the indexes, besides a byte per value of its embedding: mostly words."""
 LEAST_BYTES = 16 << 20
 METADATA_SHARE = 8
-"""The cache of metadata has this part of the cache of indexes."""
+"""The cache of indexes is this many times as large as the cache of metadata."""
 _MEMORY_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -25,8 +25,8 @@ _M_ARENA_MAX, _ARENAS = -8, 2  # of glibc's malloc.h; each arena keeps what is f
 
 
 def limit_arenas() -> None:
-    """LanceDB has some 50 threads, and glibc gives them 8 arenas for each processor: with 12,000
-    passages the process held 305 MiB instead of 160. To be called before these threads begin."""
+    """Limits glibc's memory arenas; call it before LanceDB's threads begin. For its some 50 threads
+    glibc makes 8 arenas per CPU: with 12,000 passages the process held 305 MiB instead of 160."""
     with suppress(OSError, AttributeError):  # another library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
@@ -54,10 +54,11 @@ class OpenTables:
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[str, int, Any]] = {}
-        """By collection: its folder's name, the limit of its cache, and its table."""
+        """For each collection its folder's name, the limit of its cache, and its table."""
 
     def of(self, published: Published) -> Any:
-        """None if it is not open, was deleted and made again, or has outgrown its caches."""
+        """The open table of a collection; None if it is not open, was deleted and made again, or
+        has become too large for its caches."""
         folder, limit, table = self._open.pop(published.name, ("", 0, None))
         if folder != published.table or _needed(published) > limit:
             return None

@@ -1,7 +1,7 @@
 """The rows that wait for a collection's vector index, kept in memory for its searches.
 
-Where LanceDB compares them itself, it scans them for each search, and reads the vectors of all that
-the index found as well: a search takes half as long again, however few rows wait.
+If LanceDB compares these rows itself, it scans them in each search, and also reads the vectors of
+all rows that the index found: a search takes 1.5 times as long, however few rows wait.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from python_backends.stores.published import Published
 from python_backends.tensors import Array
 
 MOST_ROWS, MOST_COLLECTIONS = 4_000, 8
-"""What is kept: more rows than these take longer to read than to compare."""
+"""Most rows per collection, and most collections, that are kept. More rows would take longer to
+read than LanceDB takes to compare them."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,15 @@ class Waiting:
 
 
 class WaitingRows:
-    """Keeps those of the collections that were searched last."""
+    """Keeps the waiting rows of the collections that were searched last."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[tuple[str, int], Waiting | None]] = {}
-        """By collection: of which table and version, and what waits there."""
+        """For each collection its table and version, and the rows that wait there."""
 
     async def of(self, published: Published, table: Any) -> Waiting | None:
-        """None where there is no index, or so much waits that it is left to LanceDB."""
+        """The waiting rows; None if there is no index, or if so many wait that LanceDB compares
+        them."""
         wanted = published.table, published.version
         known, waiting = self._known.pop(published.name, (None, None))
         if known != wanted:
@@ -64,7 +66,7 @@ async def _read(published: Published, table: Any) -> Waiting | None:
         return None
     if not count:
         return Waiting({}, directions([], published.dimension))
-    # Rows are added behind the others, and an index is brought up to date for all of them.
+    # New rows come last, and an update of an index takes in all of them: so these are the last.
     last = table.query().select([PACKED]).with_row_id().offset(published.passages - count)
     found = await last.limit(count).to_arrow()
     rows = found[PACKED].to_pylist()

@@ -13,8 +13,8 @@ from python_backends.stores.store import down
 
 FILE = ".lock"
 WAIT_S = 15.0
-"""How long a change waits for another one. The supervisor takes a model that answers nothing for
-20 s to hang."""
+"""How long a change waits for another one. It is less than 20 s, after which the supervisor takes a
+model that does not answer for stuck."""
 _POLL_S = 0.02
 
 

@@ -23,12 +23,12 @@ from python_backends.stores.store import (
 )
 
 INCOMPLETE = ".incomplete"
-"""What the name of a collection ends with until it is whole."""
+"""Suffix of a collection's name in the target until the copy is complete."""
 PASSES = 5
-"""A pass copies what was changed during the one before."""
+"""Most passes: each one copies what was changed during the one before."""
 LISTED = 10_000
 PASSAGES = 1_024
-"""Passages after which whole documents are written, in one commit."""
+"""A commit has about this many passages: documents are never divided."""
 
 Entries = Mapping[str, DocumentEntry]
 
@@ -51,7 +51,7 @@ def move(
     """Copy a collection as it is when this ends; the source keeps its own.
 
     Raises `RequestError` where the target has a collection of that name, or an unfinished one that
-    another embedder made; what stores raise else.
+    another embedder made, and what the stores raise.
     """
     whole, partial = source.collection(name), check_name(name + INCOMPLETE)
     if whole.fault:
@@ -118,7 +118,7 @@ def _batches(entries: Sequence[DocumentEntry]) -> Iterator[list[DocumentEntry]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0 copied, 1 not, 130 interrupted (Ctrl-C)."""
+    """Copy a collection. The exit status is 0 if it was copied, 1 if not, 130 after Ctrl-C."""
     given = _parser().parse_args(arguments)
     try:
         source, target = load_store(given.source), load_store(given.to)

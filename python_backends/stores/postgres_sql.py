@@ -18,7 +18,7 @@ from python_backends.stores.store import Document
 from python_backends.tensors import Array
 
 MAX_INDEXED_DIMENSION = 2_000
-"""pgvector indexes no wider vectors; such collections are searched one by one."""
+"""pgvector indexes no wider vectors; collections with such are searched passage by passage."""
 
 SCHEMA = (
     # Two processes that create the same thing at once would fail.
@@ -59,9 +59,10 @@ _COLUMNS = (
 _FOUND = "document, number, title, page, text, passage_metadata, metadata::text, embedding"
 
 _QUOTED = r"'''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || ''''"
-"""A word as tsquery reads it."""
+"""SQL for a word as tsquery reads it."""
 COMMON_FROM, COMMON = 10_000, 0.01
-"""Passages from which words that a larger share of them has are common."""
+"""A word is common if more than the share `COMMON` of the passages has it, where there are at least
+`COMMON_FROM` of them."""
 
 
 def table(number: int) -> str:
@@ -113,7 +114,7 @@ def rows(document: Document) -> Iterator[tuple[Any, ...]]:
 
 
 def vector(row: Array) -> str:
-    """The vector as pgvector reads it."""
+    """The row as pgvector reads it."""
     return f"[{','.join(map(repr, row.tolist()))}]"
 
 
@@ -129,13 +130,14 @@ def documents(number: int) -> str:
 
 
 def whole(number: int) -> str:
-    """All of documents, as `PassageRow` has it."""
+    """Reads whole documents, in the columns of `PassageRow`."""
     return f"""SELECT document, title, content_hash, metadata, text, page, passage_metadata,
         embedding FROM {table(number)} WHERE document = ANY(%s) ORDER BY document, number"""
 
 
 def search_settings(count: int) -> Iterator[str]:
-    """How many neighbours the index keeps; with a filter it goes on until enough of them fit."""
+    """Settings of a search: how many neighbours the index keeps; with a filter it continues until
+    enough of them fit."""
     yield f"SET LOCAL hnsw.ef_search = {min(1000, max(100, count))}"
     yield "SET LOCAL hnsw.iterative_scan = relaxed_order"
 
@@ -166,7 +168,7 @@ def by_words(number: int, where: str) -> str:
 
 
 def common_share(passages: int) -> float:
-    """The share of passages from which a word is common."""
+    """The share of passages with which a word counts as common."""
     return COMMON if passages >= COMMON_FROM else 1.0
 
 
@@ -182,7 +184,7 @@ def where(wanted: Filter, fields: Mapping[str, FieldType]) -> tuple[str, list[An
 
 
 def _condition(condition: Condition, fields: Mapping[str, FieldType]) -> tuple[str, list[Any]]:
-    """Equality asks the index over all metadata."""
+    """One condition and its values; equality uses the index over all metadata."""
     name, operator, values = condition.field, condition.operator, condition.values
     if name in ("document", "title"):
         return _compared(name, operator, list(values))

@@ -1,8 +1,8 @@
 """PostgreSQL with pgvector: collections on a database server, which several machines may share.
 
-One table a collection, a row a passage, as in LanceDB. A change is a transaction; a search reads
-one snapshot. Words are searched by PostgreSQL's `ts_rank`, which is not BM25: rare words count no
-more than others. `vector_search` ranks what is found by BM25 afterwards, whatever the store.
+A collection is a table and a passage a row, as in LanceDB. A change is a transaction; a search
+reads one snapshot. The search by words uses PostgreSQL's `ts_rank`, which is not BM25: rare words
+count no more than others. Whatever the store, `vector_search` then ranks what was found by BM25.
 """
 
 import json
@@ -41,7 +41,7 @@ CONNECT_TIMEOUT_S = 5
 IDLE_S = 1.0
 """A connection that was idle for longer is tried before it is used."""
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-"""A server that vanished is noticed after 25 s."""
+"""With these, a server that has disappeared is noticed after 25 s."""
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class PostgresStore:
         return _union([*near, *words], collection.dimension)
 
     def warm(self) -> bool:
-        """Import the driver. To connect is left to the first request: it may make the schema."""
+        """Import the driver. The first request connects, because that may create the schema."""
         import psycopg  # noqa: F401
 
         return True
@@ -157,7 +157,7 @@ class PostgresStore:
 
     @contextmanager
     def _transaction(self, snapshot: bool = False) -> Iterator[Any]:
-        """A cursor; what is done with it is committed at the end, or nothing of it."""
+        """A cursor; at the end all of its changes are committed, or none after an error."""
         import psycopg
 
         with self._lock:
@@ -189,7 +189,7 @@ class PostgresStore:
         return self._connection
 
     def _fault(self, error: "psycopg.Error") -> str:
-        """What failed, without the URL: it has a password."""
+        """What failed, without the URL, which may have a password."""
         import psycopg
         from psycopg.conninfo import conninfo_to_dict
 
@@ -206,7 +206,7 @@ def _collection(row: Sequence[Any]) -> Collection:
 
 
 def _delete(cursor: Any, number: int, ids: Sequence[str]) -> Change:
-    """Delete documents; how many of them were there, with how many passages."""
+    """Delete documents; returns how many documents and passages that were."""
     found = cursor.execute(sql.delete(number), (list(ids),)).fetchone()
     return Change(*found)
 
@@ -217,12 +217,12 @@ def _count(cursor: Any, number: int, fields: Any, came: Change, gone: Change) ->
 
 
 def _union(rows: Sequence[Any], dimension: int) -> Found:
-    """Every passage once."""
+    """The passages of both rankings, each once."""
     found = {FoundPassage(*passage): raw for *passage, raw in rows}
     vectors = [_vector(raw) for raw in found.values()]
     return Found(list(found), np.array(vectors, np.float32).reshape(-1, dimension))
 
 
 def _vector(raw: bytes) -> Array:
-    """FP32 [dimension], of what pgvector sends."""
+    """The vector that pgvector sends, as FP32 [dimension]."""
     return np.frombuffer(raw, ">f4", offset=4)

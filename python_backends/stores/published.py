@@ -1,8 +1,8 @@
 """The published state of a LanceDB collection: one small file beside its table.
 
 Searches read the version of the table that this file names. A change may take several commits of
-the table (delete, add, index); the new file, renamed into place, makes them visible at once. What a
-killed writer leaves behind is a version that no file names, which the next writer takes back.
+the table (delete, add, index); the new file, renamed into place, makes them visible at once. A
+killed writer leaves a version that no file names, which the next writer undoes.
 """
 
 import json
@@ -95,8 +95,8 @@ def read_published(folder: Path) -> Published | None:
     try:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         columns = {name: Column(**column) for name, column in fields.pop("columns").items()}
-        fields.pop("is_packed", None)  # of before November 29th 2026
-        fields["name"] = folder.name  # the folder alone says it, so that renaming is one step
+        fields.pop("is_packed", None)  # written before 2026-11-29
+        fields["name"] = folder.name  # only the folder has it, so that renaming is one step
         return Published(columns=columns, **fields)
     except FileNotFoundError:
         return None

@@ -19,7 +19,7 @@ from python_backends.stores.filters import BUILT_IN, FieldType, Filter, Value, t
 from python_backends.tensors import Array
 
 MAX_FIELDS = 64
-"""Metadata fields of a collection."""
+"""Most metadata fields of a collection."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
@@ -46,7 +46,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Passage:
-    """`page` is from 1, 0 where there are none; `metadata` is a JSON object."""
+    """`page` begins at 1 and is 0 where there are none; `metadata` is a JSON object."""
 
     text: str
     page: int = 0
@@ -67,7 +67,7 @@ class Document:
 
 @dataclass(frozen=True)
 class PassageRow:
-    """A passage as stores keep it: with what it has of its document. `embedding`: FP32
+    """A passage as stores keep it: with the fields of its document. `embedding` is FP32
     [dimension]."""
 
     document: str
@@ -110,7 +110,7 @@ class DocumentEntry:
 
 @dataclass(frozen=True)
 class Change:
-    """What an upsert or a remove did; `replaced` of the documents were there before."""
+    """What an upsert or a remove did; `replaced` documents had been there before."""
 
     documents: int
     passages: int
@@ -152,7 +152,7 @@ class Store(Protocol):
         """An empty collection; raises `RequestError` where there is one of that name."""
 
     def delete(self, name: str) -> Collection:
-        """Delete a collection with its documents; what it was."""
+        """Delete a collection with its documents; returns what it was."""
 
     def replace(self, name: str, documents: Sequence[Document]) -> Change:
         """Put documents in the place of those with the same ids, in one commit."""
@@ -161,7 +161,7 @@ class Store(Protocol):
         """Remove documents, in one commit; ids that are not there are no error."""
 
     def documents(self, name: str, after: str, limit: int) -> list[DocumentEntry]:
-        """Up to `limit` documents by id, from the first behind `after`."""
+        """Up to `limit` documents in the order of ids, from the first after the id `after`."""
 
     def read(self, name: str, ids: Sequence[str]) -> list[Document]:
         """The documents with these ids that are there, whole."""
@@ -177,14 +177,14 @@ class Store(Protocol):
         the words of `query`, of documents that fit the filter."""
 
     def warm(self) -> bool:
-        """Load what the first search would wait for. Whether all of it is loaded: without a
-        collection there is nothing to load yet."""
+        """Load what the first search would wait for. Returns whether all of it is loaded: it is not
+        as long as there is no collection."""
 
     def close(self) -> None: ...
 
 
 def check_name(name: str) -> str:
-    """The name of a collection; raises `RequestError`."""
+    """The name, if a collection may have it; raises `RequestError` otherwise."""
     if not _NAME.fullmatch(name):
         raise RequestError(
             f"collection: '{name[:40]}' given; a name has 1 to 128 of a-z, A-Z, 0-9, '.', '_' and "

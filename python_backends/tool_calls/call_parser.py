@@ -10,10 +10,10 @@ from python_backends.tool_calls.syntax import Syntax
 class _Place(Enum):
     TEXT = auto()
     BEFORE_CALL = auto()
-    """Behind `begin`."""
+    """After `begin`."""
     CALL = auto()
     BROKEN_CALL = auto()
-    """Its arguments are no JSON any more, and a part of them was returned."""
+    """Its arguments are no longer JSON, and a part of them was returned."""
     AFTER_CALL = auto()
 
 
@@ -27,15 +27,15 @@ class CallParser:
     """
 
     def __init__(self, syntax: Syntax, is_parallel: bool = True) -> None:
-        """An answer without `is_parallel` ends with its first call."""
+        """The answer ends with its first call unless `is_parallel`."""
         self.num_calls = 0
         """Calls whose arguments have begun."""
         self.is_over = False
-        """Whether no more is read: the one call is whole."""
+        """Whether the rest is ignored: the one call that is allowed is complete."""
         self._syntax, self._is_parallel = syntax, is_parallel
         self._place = _Place.TEXT
         self._held = ""
-        """Text that may belong to a marker, or stand before one."""
+        """Text that may belong to a marker, or come before one."""
         self._prefix = ""
         """The text before a call that was not returned yet."""
         self._reader = CallReader()
@@ -59,8 +59,8 @@ class CallParser:
         return self._taken_text()
 
     def begin_named(self, name: str) -> None:
-        """Begin the call that is being written, without arguments: by the name that was read, or
-        else by this one. Where no call is being written, or neither is known, nothing happens."""
+        """Begin the call that is being written, without arguments, by the name that was read or
+        else by `name`. If no call is being written, or both names are empty, nothing happens."""
         if self._place is not _Place.CALL or self._reader.has_begun:
             return
         if known := self._reader.name or name:
@@ -92,7 +92,7 @@ class CallParser:
         return pieces
 
     def _take(self, character: str) -> None:
-        """Each step returns the characters that the next one reads again."""
+        """Process a character. Each step returns the characters that the next one reads again."""
         left = character
         while left and not self.is_over:
             left = self._steps[self._place](left[0]) + left[1:]
@@ -113,7 +113,7 @@ class CallParser:
         return ""
 
     def _begin(self, start: int, place: _Place, again: str = "") -> str:
-        """A call begins with what is held from `start` on, less what is read `again`."""
+        """Begin a call with the held text from `start` on, without the part to read `again`."""
         self._say(self._held[:start])
         self._prefix = self._held[start:].removesuffix(again)
         self._held, self._place = "", place
@@ -148,7 +148,7 @@ class CallParser:
         return self._refuse(self._prefix + self._reader.raw, character)
 
     def _refuse(self, text: str, character: str) -> str:
-        """It is no call: `text` is text, and `character` is read again."""
+        """This is no call: `text` becomes text of the answer, and `character` is read again."""
         self._say(text)
         self._place, self._prefix = _Place.TEXT, ""
         return character

@@ -37,13 +37,13 @@ class CallReader:
 
     def __init__(self) -> None:
         self.raw = ""
-        """The text so far, as long as nothing of it was returned."""
+        """The text so far, as long as no part of it was returned."""
         self.has_begun = False
         self.is_whole = False
         """Whether name and arguments are complete."""
         self._scanner = JsonScanner()
         self._key = ""
-        """The latest one of the call's own keys."""
+        """The latest key of the call itself."""
         self._string = ""
         """The latest string that is a key or value of the call itself."""
         self._name: str | None = None
@@ -53,7 +53,7 @@ class CallReader:
 
     @property
     def name(self) -> str:
-        """The name, once it is complete and as long as no piece had it."""
+        """The name, once it is complete and until a piece has it."""
         return self._name or ""
 
     def take(self, character: str) -> Progress:
@@ -80,7 +80,7 @@ class CallReader:
         return piece
 
     def _take_own(self, character: str, before: State) -> bool:
-        """A character that belongs to the call itself; False where it makes it no call."""
+        """Take a character of the call itself; False if it can't belong to a call."""
         after = self._scanner.state
         if before in (State.STRING, State.ESCAPE, State.HEX):
             self._string += character
@@ -95,7 +95,7 @@ class CallReader:
         return True
 
     def _begin_arguments(self, character: str, after: State) -> bool:
-        """An object, null, or a blank before them."""
+        """Take the beginning of the arguments: an object, null, or a blank before them."""
         if character == "{":
             self._is_in_arguments = self._has_arguments = True
             self._arguments = character
@@ -110,13 +110,13 @@ class CallReader:
         return True
 
     def _complete(self) -> bool:
-        """Whether the object that has ended is a call."""
+        """Whether the object, which has ended, is a call."""
         if not self._has_arguments:
             self._has_arguments, self._arguments = True, "{}"
         return self._name is not None and (self.has_begun or bool(self._name))
 
     def _look(self) -> None:
-        """Whether a part can be returned. `{` alone may still turn out to be no JSON."""
+        """Find out whether a part can be returned. After `{` alone the rest may be no JSON."""
         is_sure = self._has_arguments and self._scanner.state is not State.FIRST_KEY
         self.has_begun = self.has_begun or bool(self._name and is_sure)
         self.is_whole = self.has_begun and not self._is_in_arguments
@@ -139,5 +139,5 @@ def _text(string: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    """A control character that JSON wants to be written otherwise."""
+    """A control character as JSON writes it."""
     return json.dumps(character)[1:-1] if character < " " else character

@@ -22,7 +22,8 @@ class CallingAnswer(PlainAnswer):
     def __init__(
         self, syntax: Syntax, special_tokens: Mapping[int, str], is_parallel: bool
     ) -> None:
-        """`special_tokens` by id: those of the syntax decode to no text, and count as theirs."""
+        """`special_tokens` are texts by id: those that the syntax uses decode to no text, so `mark`
+        returns theirs."""
         self._parser = CallParser(syntax, is_parallel)
         markers = (syntax.begin, syntax.end)
         self._marks = {i: text for i, text in special_tokens.items() if text in markers}
@@ -53,9 +54,9 @@ class CallingAnswer(PlainAnswer):
 
 
 class ForcedAnswer(CallingAnswer):
-    """A call that a grammar has forced: an answer that is cut is the beginning of one, not a text.
+    """A call that a grammar forces: an answer that is cut is the beginning of a call, not a text.
 
-    A call is known by its name: the only function's, or the one that the model wrote out.
+    Such a call has the name of the only function, or the name that the model has written.
     """
 
     def __init__(self, tools: Sequence[Tool]) -> None:

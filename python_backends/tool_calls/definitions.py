@@ -15,7 +15,7 @@ Tool = Mapping[str, Any]
 
 MOST_TOOLS = 128
 NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
-"""As Anthropic and OpenAI take them together."""
+"""A function's name: what Anthropic or OpenAI allows."""
 
 _FORM = '[{"type": "function", "function": {"name": "…", "description": "…", "parameters": {…}}}]'
 _FIELDS = {"name", "description", "parameters", "strict"}
@@ -24,7 +24,7 @@ _CHOICES = ("auto", "none", "required")
 
 @dataclass(frozen=True)
 class ToolUse:
-    """What an answer may call, or must where `is_required`; one call unless `is_parallel`."""
+    """What an answer may call, or must call if `is_required`; one call unless `is_parallel`."""
 
     tools: Sequence[Tool] = ()
     is_required: bool = False
@@ -32,7 +32,7 @@ class ToolUse:
 
 
 def read_tool_use(tensors: Tensors, max_tokens: int) -> ToolUse:
-    """No tools without the input; raises `RequestError`."""
+    """The tools of a request, none without the input; raises `RequestError`."""
     choice = tensors.text("tool_choice", "auto")
     if choice not in _CHOICES:
         raise RequestError(
@@ -80,4 +80,4 @@ def _tool(where: str, tool: Any) -> Tool:
 
 
 _NOTHING = {"type": "object", "properties": {}}
-"""Parameters of a function without any, which chat templates look into."""
+"""Parameters of a function without parameters: chat templates read them."""

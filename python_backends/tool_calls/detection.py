@@ -34,12 +34,12 @@ _CONVERSATION: list[Message] = [
 
 
 def syntax_of(template: ChatTemplate) -> str:
-    """The name of the syntax in which it writes calls.
+    """The name of the syntax in which the template writes calls.
 
-    Empty where it leaves out tools, calls or results, or writes calls in another way.
+    Empty where it leaves out tools, calls or results, or writes calls in an unknown syntax.
     """
     try:
-        # Llama's and Mistral's show the tools beside the first or the last question.
+        # The templates of Llama and Mistral write the tools beside the first or last question.
         asked = template.render(_CONVERSATION[:1], [_TOOL])
         called = template.render(_CONVERSATION, [_TOOL])
     except RequestError:

@@ -16,10 +16,10 @@ _DEFINITIONS = ("$defs", "definitions")
 
 
 def with_required_call(params: GenerationParams, use: ToolUse, unguided: str) -> GenerationParams:
-    """Where a call is required, its schema is the guide; raises `RequestError`.
+    """The params, with the schema of a call as their guide if one is required.
 
-    The request's own guide then guides nothing: it is for an answer's text, and there is none.
-    `unguided` says why the engine can't follow one.
+    It replaces the request's own guide, which is for an answer's text: there is none then. Raises
+    `RequestError` for a guide with optional tools, and for an engine that is `unguided`, and why.
     """
     if use.tools and params.guide and not use.is_required:
         raise RequestError(f"{GUIDE_TYPE}: given beside tools; tool_choice none is possible")
@@ -31,10 +31,10 @@ def with_required_call(params: GenerationParams, use: ToolUse, unguided: str) ->
 
 
 def call_schema(tools: Sequence[Tool]) -> str:
-    """One call of one of the functions; raises `RequestError`.
+    """The JSON schema of one call of one of the functions; raises `RequestError`.
 
-    Definitions of the functions' schemas move to the top, under names of their own, because
-    references are written from there.
+    Definitions in the functions' schemas move to its top level, under new names, because references
+    are resolved from there.
     """
     definitions: dict[str, Any] = {}
     calls = [_call(number, tool["function"], definitions) for number, tool in enumerate(tools)]
@@ -76,7 +76,7 @@ def _moved(number: int, name: str) -> str:
 
 
 def _with_moved(value: Any, number: int, where: str) -> Any:
-    """The schema with its references to where definitions are now."""
+    """The schema, its references changed to where the definitions are now."""
     match value:
         case {"$ref": str(reference)}:
             root, _, name = reference.rpartition("/")

@@ -29,8 +29,8 @@ class State(Enum):
 
 
 class JsonScanner:
-    """Takes one character after the other. Raw control characters in strings are allowed: models
-    write code with line breaks."""
+    """Takes one character at a time. Raw control characters in strings are allowed: models write
+    code with line breaks."""
 
     def __init__(self) -> None:
         self.state = State.VALUE
@@ -120,5 +120,5 @@ class JsonScanner:
 
 
 def _is_number_begin(text: str) -> bool:
-    """Whether digits behind it can make it a number."""
+    """Whether digits after the text can make it a number."""
     return _NUMBER.fullmatch(text) is not None or _NUMBER.fullmatch(f"{text}0") is not None

@@ -15,10 +15,10 @@ _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
 class ToolPrompts:
-    """Tells the model of tools in the way that its manifest names.
+    """Describes tools to the model in the way that its manifest names.
 
-    Either its chat template writes them, or a text does: then the template gets no tools, and calls
-    and results are text of the assistant's and the user's turns.
+    Either its chat template does that, or the manifest's template `tools`: then the chat template
+    gets no tools, and calls and results are text of the assistant's and the user's turns.
     """
 
     def __init__(self, prompt: Prompt) -> None:
@@ -57,14 +57,14 @@ class ToolPrompts:
 
 
 def _with_system(turns: list[Message], text: str) -> list[Message]:
-    """Adds the text behind that of the system turn."""
+    """The turns with the text added at the end of the system turn."""
     if turns and turns[0]["role"] == "system":
         return [{**turns[0], "content": f"{turns[0]['content']}\n\n{text}"}, *turns[1:]]
     return [{"role": "system", "content": text}, *turns]
 
 
 def _written_out(messages: Sequence[Message], syntax: Syntax) -> Iterator[Message]:
-    """Calls as the model would write them; results that follow each other are one user's turn."""
+    """The messages with calls as text in the model's syntax; results in a row are one user turn."""
     results: list[str] = []
     for message in messages:
         if message["role"] == "tool":

@@ -10,9 +10,9 @@ from typing import Any
 class Syntax:
     """How a model writes calls: each a JSON object with a name and, under `arguments`, an object.
 
-    `begin` stands before a call or a list of them, `end` behind a call. `around` are characters
-    that may stand around the objects, beside blanks. `is_bare`: an answer that begins with an
-    object is a call, without `begin`.
+    `begin` comes before a call or a list of calls, `end` after a call. `around` are characters
+    that may surround the objects, besides blanks. `is_bare`: an answer that begins with an object
+    is a call, without `begin`.
     """
 
     begin: str = ""
@@ -30,14 +30,14 @@ class Syntax:
 
 
 HERMES = Syntax("<tool_call>", "</tool_call>")
-"""Hermes, Qwen 2.5, Qwen 3, SmolLM 3."""
+"""The syntax of Hermes, Qwen 2.5, Qwen 3 and SmolLM 3."""
 
 SYNTAXES: Mapping[str, Syntax] = {
     "hermes": HERMES,
     "mistral": Syntax("[TOOL_CALLS]", around="[,]"),
     "llama3_json": Syntax("<|python_tag|>", around=";", arguments="parameters", is_bare=True),
 }
-"""By the names that a spec may give. A chat template is compared in this order."""
+"""The syntaxes, by the names that a spec may give. A chat template is tried in this order."""
 
 BARE = Syntax(is_bare=True)
-"""Calls that a grammar has forced: JSON alone."""
+"""The syntax of calls that a grammar forces: JSON alone."""

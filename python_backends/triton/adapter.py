@@ -57,7 +57,8 @@ class PlainModel:
     def _send_later(
         self, pb: Any, request: Any, record: RequestRecord, answer: Future[Outputs | Exception]
     ) -> None:
-        """Triton takes None for it now, and its one response from any thread (seen on 2.51)."""
+        """Answer a request later: Triton takes None for it now, and its one response from any
+        thread (seen on 2.51)."""
         sender = request.get_response_sender()
 
         def send(done: Future[Outputs | Exception]) -> None:

@@ -13,8 +13,8 @@ from python_backends.tensors import Array
 IN_BAND_ERRORS = "errors_in_band"
 """Request parameter by which callers inside the server ask for errors as ordinary data.
 
-In Triton 2.51, BLS loses the code of a called model's error, and hangs or stays silent on an error
-of a decoupled model. With this parameter the error's message begins with its code, and a decoupled
+In Triton 2.51, BLS loses the code of a called model's error, and hangs or reports nothing when a
+decoupled model fails. With this parameter the error's message begins with its code, and a decoupled
 model sends an error as an ordinary last response."""
 
 ERROR = "error"
@@ -24,7 +24,7 @@ TRACEPARENT = "traceparent"
 """Request parameter with the caller's span (W3C Trace Context); BLS calls have no headers."""
 
 QUEUE_FULL = "Exceeds maximum queue size"
-"""Triton's message for a request that its queue refused; its code is lost like any other's."""
+"""Triton's message for a request that its queue refused: BLS loses the error's code here too."""
 
 RESPONSES_KEPT_S = 1.0
 """How long the responses of a stream are kept after its end. Triton 2.51 releases them within

@@ -1,7 +1,7 @@
 """Metrics on tritonserver's page, without making requests wait.
 
 One write to a Triton metric takes 18 to 180 us and waits for the server (measured on Triton 2.51,
-CPU). So a series only stores values, and one thread per process writes them to Triton. A fault of
+CPU). So a series only stores values, and one thread per process writes them to Triton. An error of
 Triton's metrics is logged once and affects no request.
 """
 
@@ -17,7 +17,7 @@ from ensembles.metrics import Kind, Metric
 from python_backends.triton.bls import stub
 
 FLUSH_S = 0.1
-"""Pause between two flushes: how old a number on the page can be."""
+"""Pause between two flushes, so also how old a number on the page can be."""
 
 MAX_OBSERVATIONS = 20_000
 """Values that a histogram stores while the server takes none; the oldest are dropped."""
@@ -82,7 +82,7 @@ class HistogramSeries(Series):
         self._values.append(value)
 
     def _flush(self) -> None:
-        # Only the values that are there now: a busy model must not keep the flush going.
+        # Only the values that are there now: on a busy model the flush would not end otherwise.
         for _ in range(len(self._values)):
             self._target.observe(self._values.popleft())
 

@@ -1,9 +1,9 @@
-"""Keeps Triton from giving up a model's process that only stands still.
+"""Keeps Triton from giving up a model's process that is only paused, such as by a busy machine.
 
-While a process has a request, Triton 2.51 clears `stub_health` in the memory that it shares with
-it, and a thread of the process sets it. If it is not set after a second, Triton gives the request
-up. When the process goes on, Triton takes its answer for that to the next request. So the processes
-of a server set it for each other (docs/decisions/0109).
+While a process has a request, Triton 2.51 clears `stub_health` in the memory that both share, and a
+thread of the process sets it again. If it is not set after a second, Triton gives the request up.
+If the process then continues, Triton takes its answer for the answer to the next request. So the
+processes of a server set `stub_health` for each other (docs/decisions/0109).
 
 Offsets are those of Triton's r24.10 (shm_manager.h, pb_utils.h, message_queue.h).
 """
@@ -22,17 +22,18 @@ from typing import Any
 
 TICK_S = 0.2
 LOOK_S = 1.0
-"""How often new processes are looked for."""
+"""Time between two looks for new processes."""
 LONGEST_S = 5.0
-"""One that stood still for longer may never go on: Triton may give it up."""
+"""A process that was paused for longer may never continue: Triton may give it up."""
 
 _OWNED = 16
-"""Bytes before all that Triton allocates: 4 count its owners, the last 8 are ours."""
+"""Bytes before each block that Triton allocates: the first 4 count its owners, and this module uses
+the last 8."""
 _SEEN, _HEALTH, _QUEUE = _OWNED - 8, _OWNED, _OWNED + 88
 _QUEUE_SIZE = _OWNED + 104
-"""Followed by where its buffer, its head and its tail are."""
+"""Offset of the queue's size; the places of its buffer, head and tail follow it."""
 _UUID = 36
-"""Characters that Triton puts behind the prefix of a server's regions."""
+"""Number of characters that Triton puts after the prefix of a server's regions."""
 _STUB = b"triton_python_backend_stub"
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Region:
     """The memory that Triton shares with one process; its control block lies at `control`."""
 
     def __init__(self, path: Path, control: int) -> None:
-        """Raises `OSError` or `ValueError` where it is gone or still empty."""
+        """Raises `OSError` or `ValueError` if the file is gone or still empty."""
         self._control = control
         with contextlib.ExitStack() as stack:
             self._file = stack.enter_context(path.open("r+b", buffering=0))
@@ -54,7 +55,7 @@ class Region:
         self._file.close()
 
     def claim(self, now_s: float) -> None:
-        """Lock it, as its process, until that ends, however it does.
+        """Lock the region for its own process, until that process ends in any way.
 
         Raises `ValueError` where the memory is not laid out as expected.
         """
@@ -68,18 +69,18 @@ class Region:
         self.tick(now_s)
 
     def tick(self, now_s: float) -> None:
-        """Show, as its process, that it is alive."""
+        """Show that the region's own process, which calls this, is alive."""
         struct.pack_into("d", self._memory, self._control + _SEEN, now_s)
 
     def keep(self, now_s: float) -> None:
-        """Tell Triton, as another process, that this one is well, if it lives."""
+        """Tell Triton, from another process, that the region's own process is well, if it lives."""
         health = self._control + _HEALTH
         if not self._memory[health] and self._is_alive(now_s):
             self._memory[health] = 1
 
     def _is_alive(self, now_s: float) -> bool:
         (seen_s,) = self._read("d", self._control + _SEEN)
-        if not abs(now_s - seen_s) < LONGEST_S:  # also of a region that is laid out otherwise
+        if not abs(now_s - seen_s) < LONGEST_S:  # or the region has another layout
             return False
         try:
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -98,7 +99,7 @@ class Neighbours:
     def __init__(
         self, path: Path, control: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Raises `OSError` or `ValueError` where its own region, `path`, is not as expected."""
+        """Raises `OSError` or `ValueError` if this process's region, `path`, is not as expected."""
         self._path, self._control, self._clock = path, control, clock
         self._own, self._others = Region(path, control), dict[str, Region]()
         self._own.claim(clock())
@@ -109,7 +110,7 @@ class Neighbours:
         self._own.tick(now_s)
         if now_s >= self._look_s:
             self._look_s = now_s + LOOK_S
-            with contextlib.suppress(OSError):  # the process has as many files open as it may
+            with contextlib.suppress(OSError):  # the process may open no more files
                 self._look()
         for region in self._others.values():
             region.keep(now_s)
@@ -138,7 +139,7 @@ class Neighbours:
 
 
 def watch_neighbours() -> None:
-    """Speak for the others from now on, in a process that Triton has started."""
+    """Keep the other processes' health set from now on, if Triton has started this process."""
     words = Path("/proc/self/cmdline").read_bytes().split(b"\0")
     if len(words) < 9 or not words[0].endswith(_STUB):
         return

@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 def read_inputs(pb: Any, contract: ModelContract, request: Any) -> Tensors:
     """The request's tensors.
 
-    Raises `RequestError` for a required one that is missing, and for two whose sizes of one name
-    in the contract differ.
+    Raises `RequestError` for a required tensor that is missing, and for tensors that differ in a
+    size that has one name in the contract.
     """
     values: dict[str, Array] = {}
     for spec in contract.inputs:
@@ -54,7 +54,7 @@ def read_timeout_us(request: Any) -> int:
     Triton 2.51's `/generate` leaves `timeout` among the parameters; gRPC and `infer` set it.
     """
     parameters = request.parameters() or ""
-    if "timeout" not in parameters:  # spares most requests the parsing
+    if "timeout" not in parameters:  # most requests need no parsing
         return int(request.timeout())
     given = json.loads(parameters).get("timeout", request.timeout())
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
@@ -63,7 +63,7 @@ def read_timeout_us(request: Any) -> int:
 
 
 def refuse_timeout(request: Any) -> None:
-    """Refuses a deadline where a model can't keep it: none is ignored silently."""
+    """Raises `RequestError` for a deadline that the model can't keep: none is ignored silently."""
     if timeout_us := read_timeout_us(request):
         raise RequestError(
             f"timeout: {timeout_us} us asked for; only llm, rag_cancellable, answer, "

@@ -72,7 +72,7 @@ class TritonStream(RequestRecord):
 
     def _end(self, response: Any, outcome: str | None) -> None:
         """Send the last response, once; one that can't be sent counts as failed."""
-        end_s = time.perf_counter()  # before the caller can have it: its span ends after this one
+        end_s = time.perf_counter()  # before the send: the caller's span must end after this one
         with self._lock:
             if not self._is_open:
                 return

@@ -15,7 +15,7 @@ from python_backends.triton.tracing import Tracer
 class Telemetry:
     """The request metrics of one model, and its tracer; None means that nothing is traced.
 
-    Every outcome is shown from the start: a rate over a counter that appears late misses its
+    Every outcome has a counter from the start: a rate over a counter that appears later misses its
     first increment.
     """
 

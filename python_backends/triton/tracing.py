@@ -4,7 +4,7 @@ Tracing is on when the server's environment names a collector (OTEL_EXPORTER_OTL
 OTEL_EXPORTER_OTLP_TRACES_ENDPOINT); otherwise the SDK is not even imported. The SDK's other
 variables work too: OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, OTEL_BSP_*, …
 
-No request waits for a trace, and no fault of a trace reaches a request. The SDK exports over HTTP
+No request waits for a trace, and no error of a trace reaches a request. The SDK exports over HTTP
 (protobuf) from a bounded queue; when the collector is slow or down, spans are lost. Spans are made
 on a thread of this module, because making one takes longer than the engine's thread of `llm` can
 spare. Only spans whose ids a called model needs are started at once.
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 def make_tracer(model: str, version: str, is_leaf: bool) -> "Tracer | None":
     """A tracer as the environment asks for; None when it asks for none or the SDK refuses it.
 
-    `is_leaf` models call no other model: all of their requests' time is their own.
+    `is_leaf` says that the model calls no other model: all time of its requests is its own.
     """
     if not any(os.environ.get(name) for name in ENDPOINTS):
         return None
@@ -76,7 +76,7 @@ def _provider() -> "TracerProvider":
 
 
 def parent_of(request: Any) -> str | None:
-    """The traceparent that the request's span belongs under, None when there is none.
+    """The traceparent of the parent of the request's span, None when there is none.
 
     Triton's own span (`--trace-config mode=opentelemetry`) comes first, unless it belongs to
     another trace than the one that the client sent: with gRPC, Triton 2.51 reads traceparent from
@@ -90,7 +90,7 @@ def parent_of(request: Any) -> str | None:
 
 
 def _sent(request: Any) -> object:
-    """The client's, from the request parameters: Triton forwards a header there as it was spelt."""
+    """The client's traceparent, a request parameter: Triton keeps the spelling of the header."""
     parameters = json.loads(request.parameters() or "{}")
     return next((v for name, v in parameters.items() if name.lower() == TRACEPARENT), None)
 
@@ -193,7 +193,8 @@ class Span:
         self._tracer.later(lambda: self._span.set_attributes(copied))
 
     def end(self, outcome: str, end_s: float) -> None:
-        """Any outcome but ok marks an error, by its class: a message may quote the request."""
+        """End the span. Any outcome but ok marks an error without its message: that may quote the
+        request."""
         self._tracer.later(lambda: self._end(outcome, end_s))
 
     def _record_phase(self, name: str, start_s: float, end_s: float) -> None:

@@ -53,7 +53,7 @@ def _list(found: Sequence[Collection], as_json: bool) -> None:
 
 
 def _details(found: Collection) -> Iterator[str]:
-    """A line for each thing to know; what filters can name among them."""
+    """Lines about a collection, with the fields that filters can name."""
     if found.fault:
         yield f"{found.name}  {printable(found.fault)}"
         return
@@ -67,7 +67,7 @@ def _details(found: Collection) -> Iterator[str]:
 
 
 def age(seconds: float) -> str:
-    """How long ago, in the largest unit that there is at least one of."""
+    """A time ago in the largest unit of which it has at least one."""
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= length:
             count = int(seconds // length)

@@ -157,7 +157,7 @@ def ready(url: str, timeout: float, as_json: bool) -> int:
 
 
 def _asked(documents: Path | None, collection: str | None) -> tuple[Mapping[str, Any], Place, str]:
-    """Where to look, as arguments of the call; the place of a source; and what that is."""
+    """Where to look, as arguments of the call; how to name a source's place; and a description."""
     if (documents is None) == (collection is None):
         raise click.UsageError("exactly one of --documents and --collection is needed")
     if documents is None:

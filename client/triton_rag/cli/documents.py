@@ -14,7 +14,7 @@ MAX_DOCUMENTS = 1000
 
 
 class DocumentsError(Exception):
-    """The folder can't be asked about; the message says what is possible."""
+    """The folder can't be used for questions; the message says what is possible."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _read(path: Path) -> tuple[str, str]:
-    """The text, and why it can't be used ("" where it can)."""
+    """The text of a file, and why it can't be used ("" if it can)."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

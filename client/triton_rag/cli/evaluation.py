@@ -1,4 +1,4 @@
-"""`evaluate`: how good the served models are on the questions of a file."""
+"""`evaluate`: measures how well the served models answer the questions of a file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from triton_rag.evaluation.questions import (
 from triton_rag.listing import all_documents
 
 WIDTH = 110
-"""Columns of the tables where there is no terminal."""
+"""Width of the tables, in characters, where there is no terminal."""
 
 Folders = dict[str, Documents]
 """Documents by the questions' `folder`; their names begin at the folder of all documents."""
@@ -105,7 +105,7 @@ def evaluate(
 def measure(
     client: Client, questions: Path, documents: Path, refusals: Sequence[str] = ()
 ) -> list[Outcome]:
-    """What became of each question, in the order of the file; shows its progress.
+    """The outcome of each question, in the order of the file; shows its progress.
 
     Raises `QuestionsError` for a file or folder that can't be used, `DocumentsError` for documents
     that don't fit one request.
@@ -124,10 +124,10 @@ def measure(
 def measure_collection(
     client: Client, questions: Path, collection: str, refusals: Sequence[str] = ()
 ) -> list[Outcome]:
-    """What became of each question over all documents of a collection; shows its progress.
+    """The outcome of each question over all documents of a collection; shows its progress.
 
-    Raises `QuestionsError` for a file that can't be used, or names documents that the collection
-    lacks.
+    Raises `QuestionsError` for a file that can't be used, or that names documents which the
+    collection lacks.
     """
     asked = read_questions(questions)
     check_names(questions, asked, {entry.id for entry in all_documents(client, collection)})
@@ -146,7 +146,7 @@ def by_split(outcomes: Sequence[Outcome]) -> dict[str, Sequence[Outcome]]:
 
 
 def _read_folders(path: Path, asked: Sequence[Question], documents: Path) -> Folders:
-    """The documents that the questions need; raises `QuestionsError` where they don't fit them."""
+    """The documents that the questions need; raises `QuestionsError` if an answer is not there."""
     found: Folders = {}
     for question in asked:
         if question.folder in found:
@@ -167,7 +167,7 @@ def _read_folders(path: Path, asked: Sequence[Question], documents: Path) -> Fol
 def _require_fit(client: Client, asked: Sequence[Question], folders: Folders) -> None:
     """Raises `DocumentsError` for a folder that the server does not take in one request.
 
-    The server's embedder keeps the passages, so that no question pays for them.
+    The server's embedder then has the passages in its cache, so no question's time includes them.
     """
     first = {question.folder: question for question in reversed(asked)}
     for folder, inside in folders.items():
@@ -191,7 +191,7 @@ def _outcomes(
 
 
 def _raw(splits: Mapping[str, Figures], outcomes: Sequence[Outcome]) -> str:
-    """JSON: the figures of each split, and what became of each question."""
+    """JSON with the figures of each split, and the outcome of each question."""
     shown = {
         "figures": {split: asdict(found) for split, found in splits.items()},
         "questions": [asdict(outcome) for outcome in outcomes],

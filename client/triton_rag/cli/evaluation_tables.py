@@ -6,11 +6,11 @@ from triton_rag.evaluation.figures import MRR, Figure, Figures
 
 Splits = Mapping[str, Figures]
 Rows = list[dict[str, str]]
-"""Cells by their column, the same columns in every row."""
+"""Rows as cells by column; every row has the same columns."""
 
 
 def tables(splits: Splits) -> dict[str, Rows]:
-    """Rows by the table's title; `splits` has one at least."""
+    """The rows of each table, by its title; `splits` has at least one."""
     return {
         "retrieval": list(_retrieval_rows(splits)),
         "answers": list(_answer_rows(splits)),
@@ -19,7 +19,7 @@ def tables(splits: Splits) -> dict[str, Rows]:
 
 
 def _retrieval_rows(splits: Splits) -> Iterator[dict[str, str]]:
-    """One for each order of the passages that `retrieve` returned."""
+    """A row for each order of the passages that `retrieve` returned."""
     for split, found in splits.items():
         for order, row in found.retrieval.items():
             shown = {

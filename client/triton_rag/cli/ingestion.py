@@ -22,10 +22,10 @@ from triton_rag.ingestion.run import IngestOptions
 from triton_rag.ingestion.run import ingest as ingest_folder
 
 MOST_NAMED = 3
-"""Files that are named for one reason; more are counted."""
+"""Most files that are named for one reason; more are only counted."""
 _UNKNOWN = "unknown type "
 _TYPES = 8
-"""Unknown types that are named; more are counted."""
+"""Most unknown types that are named; more are only counted."""
 
 
 @triton_rag.command()
@@ -94,8 +94,8 @@ def ingest(
 
 
 class IngestProgress:
-    """A bar of the bytes that are dealt with; only on a terminal. Says after an error how far the
-    ingest has come."""
+    """A progress bar, by bytes of processed files; only on a terminal. After an error it says how
+    much was done."""
 
     def __init__(self) -> None:
         self._report: IngestReport | None = None
@@ -158,7 +158,7 @@ def _by_ocr(report: IngestReport) -> str:
 
 
 def _grouped(what: str, about: Sequence[Skipped]) -> Iterator[str]:
-    """A line for each reason, with the files that it is of."""
+    """A line for each reason, with the files that it is about."""
     names: dict[str, list[str]] = defaultdict(list)
     for each in about:
         names[each.reason].append(one_line(each.name))

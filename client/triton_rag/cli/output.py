@@ -17,7 +17,7 @@ from triton_rag.results import Completion
 
 EXCERPT_INDENT = 6
 _EXCERPT_CHARACTERS = (40, 100)
-"""Fewest and most; between them an excerpt fills a line of the terminal."""
+"""Fewest and most characters of an excerpt; between them it fills a line of the terminal."""
 
 
 def printable(text: str) -> str:
@@ -44,7 +44,7 @@ def print_json(value: Any) -> None:
 def progress(what: str) -> Iterator[Progress]:
     """Shows a line with `what` until the block ends or calls `stop`; only on a terminal."""
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
-    disable = not sys.stderr.isatty()  # rich also asks FORCE_COLOR, which CI systems set
+    disable = not sys.stderr.isatty()  # rich also obeys FORCE_COLOR, which CI systems set
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as shown:
         shown.add_task(printable(what), total=None)
         yield shown

@@ -1,4 +1,4 @@
-"""Prints sources and quotes, with the place that a person can open."""
+"""Prints sources and quotes, with the place where a person can find them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from triton_rag.ingestion.page_names import page_name
 from triton_rag.results import Answer, Source
 
 Place = Callable[[Source], str]
-"""Where a source is from: a file, or a title with its page and headings."""
+"""A function that names a source's place: a file, or a title with its page and headings."""
 
 _END = re.compile(r"[.!?؟۔।॥։።။។](?=\s)|[。！？][”’」』）]?|\n")
 _FULL = 0.85
-"""A wrapped line has so much of the width."""
+"""Least share of the width that a wrapped line has."""
 _BEGINS_ANEW = re.compile(rf"\s*(?:\n|[-*+•#>|]\s|\d+[.)]\s|$|{MESSAGE})")
-"""A line of its own: an item, a message, a heading, a row, or nothing."""
+"""The beginning of a line that continues no other: an item, message, heading, row, or a blank."""
 _NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}\.\Z")
-"""Before an item, with which it is one."""
+"""An item's number, which belongs to the text after it."""
 
 
 def collection_place(source: Source) -> str:
@@ -39,7 +39,7 @@ def collection_place(source: Source) -> str:
 def source_lines(
     sources: Sequence[Source], place: Place, citations: Sequence[int] = (), question: str = ""
 ) -> str:
-    """Two lines a source; `*` marks the cited ones."""
+    """Two lines per source; `*` marks the cited ones."""
     lines = []
     for number, source in enumerate(sources, start=1):
         mark = "*" if number in citations else " "
@@ -51,8 +51,8 @@ def source_lines(
 
 
 def best_part(text: str, question: str) -> str:
-    """The passage from the sentence on that has most of the question's words: a person finds the
-    place in the document by it."""
+    """The passage from the sentence that has most of the question's words: with it a person finds
+    the place in the document."""
     starts = _sentence_starts(text)
     ends = [*starts[1:], len(text)]
     spans = zip(starts, ends, strict=True)
@@ -62,8 +62,8 @@ def best_part(text: str, question: str) -> str:
 
 
 def _sentence_starts(text: str) -> list[int]:
-    """Where sentences begin. A line's end is that of a sentence unless the line was wrapped:
-    several lines are about as long, and the next word had no room in this one."""
+    """Where sentences begin. A sentence ends with its line unless the line was wrapped: several
+    lines are about as long, and the next word had no room in this one."""
     lengths = sorted(map(len, text.split("\n")), reverse=True)
     is_wrapped = sum(length > _FULL * lengths[0] for length in lengths) > 1
     width = lengths[0] if is_wrapped else len(text)
@@ -82,7 +82,7 @@ def _sentence_starts(text: str) -> list[int]:
 
 
 def print_quotes(answer: Answer, place: Place) -> None:
-    """The sentences that an answer rests on, each with its place; not those in its text."""
+    """The sentences that support an answer, each with its place; not those in its text."""
     told = one_line(answer.text)
     for number, text in dict.fromkeys((q.source, one_line(q.quote)) for q in answer.quotes):
         if text not in told:

@@ -1,1 +1,1 @@
-"""How good a server's passages and answers are, by questions whose answers are known."""
+"""Measures a server's passages and answers, by questions whose answers are known."""

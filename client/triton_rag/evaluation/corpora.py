@@ -15,7 +15,7 @@ from triton_rag.results import Answer, Source
 from triton_rag.wire import Response, Tensor, make_request
 
 ALL_CANDIDATES = 1000
-"""Asked for as the number of sources: there are fewer candidates, and all are returned."""
+"""Number of sources to ask for: there are fewer candidates, so all of them are returned."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Rankings:
     """Ids of candidates, best first."""
 
     fused: Sequence[str] = ()
-    """By similarity and words."""
+    """The order by similarity and words together."""
     by_words: Sequence[str] = ()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from triton_rag.evaluation.outcomes import Outcome
 
 Z = 1.959964
-"""Standard errors on either side of a 95 % interval."""
+"""Half of a 95 % interval, in standard errors."""
 DEPTHS = (1, 3, 10)
 MRR, DEEPEST = "MRR@10", 10
 
@@ -16,7 +16,7 @@ ORDERS = {
     "by similarity": "similarity_rank",
     "by relevance": "relevance_rank",
 }
-"""Orders of the same passages, and where their ranks stand in an outcome."""
+"""Orders of the same passages, and the field of `Outcome` with the rank in each."""
 COLLECTION_ORDERS = {
     "by similarity": "similarity_rank",
     "by words": "words_rank",
@@ -24,7 +24,7 @@ COLLECTION_ORDERS = {
     "by relevance": "relevance_rank",
     "as served": "served_rank",
 }
-"""Those of a search in a collection, a row for each stage; similarity and words are `fused`."""
+"""Orders of a search in a collection, one per stage; `fused` is similarity and words together."""
 
 
 @dataclass(frozen=True)
@@ -111,5 +111,5 @@ def mean(values: Sequence[float]) -> Figure:
 
 
 def percentile(ordered: Sequence[float], part: float) -> float:
-    """The nearest rank of sorted values; 0 where there are none."""
+    """The percentile of sorted values by the nearest-rank method; 0 without values."""
     return ordered[max(0, math.ceil(part * len(ordered)) - 1)] if ordered else 0.0

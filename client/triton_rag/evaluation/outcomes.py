@@ -1,4 +1,4 @@
-"""Asks a question and judges what comes back."""
+"""Asks a question and judges the passages and the answer."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ DocumentOf = Callable[[Source], str]
 """The path of the document that a source is from."""
 
 REFUSALS = ("The documents do not answer this question.", "The sources do not say")
-"""Sentences that count as a refusal beside that reason: the server's and the test LLM's own."""
+"""Sentences that count as a refusal, besides that finish reason: the server's and a test LLM's."""
 CITATION = re.compile(r"\[\d{1,4}\]")
-"""Left out of an answer before it is judged: the 1 of `[1]` answers nothing."""
+"""Removed from an answer before it is judged: the 1 of `[1]` must not count as an answer."""
 EVIDENCE_SHARE = 0.5
-"""A passage with this share of the evidence's words holds it; a cut may run through it."""
+"""A passage with this share of the evidence's words counts as holding it: a cut may divide it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one question; after an error it counts as not found, not right, not refused.
+    """The outcome of one question; after an error it counts as not found, not right, not refused.
 
-    Ranks begin at 1, None means that no passage that was returned tells the answer.
+    Ranks begin at 1; None means that no returned passage has the answer.
     """
 
     question: Question
     served_rank: int | None = None
     similarity_rank: int | None = None
-    """Among the same passages, in the order of the embedder's similarity."""
+    """The rank in the order of the embedder's similarity, among the same passages."""
     relevance_rank: int | None = None
-    """Among the same passages, in the order of the reranker's score."""
+    """The rank in the order of the reranker's score, among the same passages."""
     fused_rank: int | None = None
-    """Among the same passages, in the order of similarity and words; only of a collection."""
+    """The rank in the order of similarity and words together; only for a collection."""
     words_rank: int | None = None
-    """Among the same passages, in the order of the words alone (BM25); only of a collection."""
+    """The rank in the order of words alone (BM25); only for a collection."""
     is_right: bool = False
     is_cited_right: bool = False
-    """The citation behind the answer names a source that tells it."""
+    """Whether the citation after the answer names a source that has it."""
     is_refused: bool = False
     text: str = field(default="", repr=False)
     """The answer as the server gave it."""
     seconds: float = 0.0
-    """Time of the whole answer; its documents are embedded already, by the search before it."""
+    """Time of the whole answer, without embedding its documents: the search before it did that."""
     error: str = ""
 
 
 def ask_question(corpus: Corpus, question: Question, refusals: Sequence[str] = REFUSALS) -> Outcome:
-    """Search for a question's passages and answer it; an error of the server is part of that."""
+    """Search for a question's passages and answer it; an error of the server is an outcome too."""
     try:
         found = corpus.search(question.question)
         rankings = corpus.rankings(question.question)
@@ -74,7 +74,8 @@ def judged(
     seconds: float,
     refusals: Sequence[str] = REFUSALS,
 ) -> Outcome:
-    """The outcome of a search, with its passages before they were reranked, and an answer."""
+    """The outcome of a question: `found` and `answer` are judged; `rankings` are from before
+    reranking."""
     is_refused = refuses(answer, refusals)
     is_right = (
         question.is_answerable
@@ -99,7 +100,7 @@ def judged(
 
 
 def _cited_for(question: Question, answer: Answer) -> tuple[Source, ...]:
-    """The source of the first citation behind an answer in the text; of the first, if none is."""
+    """The source of the first citation after a right answer in the text, or of the first one."""
     end = 0
     for found in CITATION.finditer(answer.text):
         number = int(found[0][1:-1])
@@ -118,7 +119,7 @@ def rank(question: Question, document: DocumentOf, sources: Sequence[Source]) ->
 
 
 def tells(question: Question, document: DocumentOf, source: Source) -> bool:
-    """Whether a passage is of the right document and holds an answer and its evidence."""
+    """Whether a passage is from the right document and holds an answer and its evidence."""
     return (
         document(source) == question.document
         and holds(source.text, question.answers)

@@ -1,4 +1,4 @@
-"""Questions with known answers, one JSON object a line (client/README.md has the format)."""
+"""Questions with known answers, one JSON object per line (client/README.md has the format)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from unicodedata import normalize
 from triton_rag.evaluation.text import holds, normalized, one_line
 
 ALL = "all"
-"""Names the figures of all questions together, so no split may."""
+"""Name for the figures of all questions together: no split may have it."""
 MOST_FAULTS = 10
-"""More than these are counted, not shown."""
+"""Most faults that are shown; more are only counted."""
 
 
 class QuestionsError(Exception):
@@ -24,7 +24,7 @@ class QuestionsError(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, and what is known about the answer; without `answers` there is none."""
+    """A question, and what is known about its answer; without `answers` it has none."""
 
     id: str
     question: str
@@ -33,11 +33,11 @@ class Question:
     answers: tuple[str, ...] = ()
     """A right answer has at least one of these."""
     evidence: str = ""
-    """Words of the document that tell the answer, verbatim except for spaces."""
+    """The document's words that give the answer, verbatim except for spaces."""
     folder: str = ""
-    """Sub-folder whose documents are sent with the question; all of them where it is empty."""
+    """Sub-folder whose documents are sent with the question; if empty, all documents are sent."""
     split: str = ""
-    """Figures are made for each split."""
+    """Name of a group of questions that has figures of its own."""
     line: int = 0
 
     @property
@@ -67,7 +67,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
 
 
 def check(path: Path, questions: Sequence[Question], documents: Mapping[str, str]) -> None:
-    """Raises `QuestionsError` unless every answer stands in its document.
+    """Raises `QuestionsError` unless every answer is in its document.
 
     `documents` are texts by their path below the documents' folder.
     """
@@ -76,7 +76,7 @@ def check(path: Path, questions: Sequence[Question], documents: Mapping[str, str
 
 
 def check_names(path: Path, questions: Sequence[Question], documents: Collection[str]) -> None:
-    """Raises `QuestionsError` unless there is a document of every answer."""
+    """Raises `QuestionsError` unless the document of every answer is there."""
     missing = (q for q in questions if q.is_answerable and q.document not in documents)
     _raise(path, [f"line {q.line}: {_unknown(q.document, documents)}" for q in missing])
 
@@ -98,7 +98,7 @@ def _raise(path: Path, faults: list[str]) -> None:
 
 
 def _question(text: str, number: int) -> Question:
-    """One line; raises `ValueError`, whose message doesn't repeat the user's texts."""
+    """The question of one line; raises `ValueError` without the user's texts in its message."""
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:

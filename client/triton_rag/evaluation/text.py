@@ -1,12 +1,12 @@
-"""Compares texts as a reader would: case, spaces and the way numbers are grouped don't matter."""
+"""Compares texts as a reader would: without case, spaces and separators of thousands."""
 
 import re
 from unicodedata import normalize
 
 _GROUPED_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?:[,'\u00a0\u2009\u202f]\d{3})+(?!\d)")
-"""No plain spaces: `80 443` are two numbers."""
+"""A number with separators of thousands, but not plain spaces: `80 443` are two numbers."""
 _FIRST_UNSPACED = "\u0e00"
-"""Thai, Chinese and Japanese begin here; each of their characters counts as a word."""
+"""First character of Thai, Chinese and Japanese, of which each character counts as a word."""
 _WORD = re.compile(r"[^\W\u0e00-\U0010ffff]+|[\u0e00-\U0010ffff]")
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "`": None, "*": None})
 
@@ -22,7 +22,7 @@ def normalized(text: str) -> str:
 
 
 def holds(text: str, answers: tuple[str, ...]) -> bool:
-    """Whether one of the answers stands in the text as whole words: 22 is not in 2200."""
+    """Whether one of the answers is in the text as whole words: 22 is not in 2200."""
     given = normalized(text)
     return any(_whole(normalized(answer)).search(given) for answer in answers)
 

@@ -1,4 +1,4 @@
-"""Results that are computed ahead of their reader: in threads, in order, a bounded number."""
+"""Computes results before they are needed: in threads, in order, a limited number."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ R = TypeVar("R")
 
 
 def map_ahead(work: Callable[[T], R], items: Iterable[T], threads: int, ahead: int) -> Iterator[R]:
-    """The results in the order of the items. At most `ahead` are made and not yet taken.
+    """The results in the order of the items. At most `ahead` are computed and not yet taken.
 
-    An error of `work` is raised where its result would be. What has not begun then, or when the
-    reader stops, is not begun; what has is not waited for, since a call takes seconds.
+    An error of `work` is raised in the place of its result. After it, or when the caller stops,
+    nothing new is begun, and running calls, which take seconds, are not waited for.
     """
     waiting, begun = iter(items), deque[Future[R]]()
     pool = ThreadPoolExecutor(threads)

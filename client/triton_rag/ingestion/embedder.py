@@ -22,11 +22,11 @@ _LONGEST = "max_passage_tokens"
 MAX_TEXTS = 1024
 """Texts in one request for counts; the `tokenizer` takes no more."""
 MOST_KNOWN = 1_000_000
-"""Words whose counts are kept; then all are forgotten, which costs time and nothing else."""
+"""Most words whose counts are kept; then all are forgotten, which only costs time."""
 RETRY_S = 60.0
-"""How long a server may be away: it restarts in less."""
+"""How long a server may be away: a restart takes less."""
 _FIRST_PAUSE_S, _TOLD_PAUSE_S = 0.2, 1.5
-"""The first pause, and the one from which on the waiting is said."""
+"""The first pause between retries, and the pause from which the waiting is logged."""
 
 
 def with_retries(call: Callable[[], T], retry_s: float = RETRY_S) -> T:
@@ -58,7 +58,7 @@ class Embedder:
         return with_retries(lambda: int(self._client.setting("passage_splitter", _LONGEST)))
 
     def count_tokens(self, words: Sequence[str]) -> list[int]:
-        """The tokens of each word. Each different one is asked of the server once."""
+        """The number of tokens of each word. The server is asked once for each different word."""
         if len(self._known) > MOST_KNOWN:
             self._known.clear()
         new = sorted({word for word in words if word not in self._known}, key=len)
@@ -69,7 +69,7 @@ class Embedder:
         return [self._known[word] for word in words]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """FP32 [texts, dimension]."""
+        """The embeddings of passages, FP32 [texts, dimension]."""
         return with_retries(lambda: self._client.embed(texts, input_type="passage"))
 
     def _count(self, texts: Sequence[str]) -> NDArray[np.int64]:
@@ -77,6 +77,6 @@ class Embedder:
 
     @cached_property
     def _frame_tokens(self) -> int:
-        """Tokens that begin and end every text: what two words have less than twice one."""
+        """Special tokens around every text: twice the count of one word minus that of two words."""
         one, two = self._count(["a", "a a"]).tolist()
         return int(2 * one - two)

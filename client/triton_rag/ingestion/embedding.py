@@ -14,14 +14,14 @@ from triton_rag.collections import Document, Passage
 from triton_rag.ingestion.ahead import map_ahead
 
 ROWS = 256
-"""Passages in one request, which may be of several documents."""
+"""Passages in one request; they may be from several documents."""
 FIRST_PART = 16
-"""The first request has this part of them, and each next one twice as many."""
+"""The first request has `ROWS` divided by this, and each next one twice as many."""
 IN_FLIGHT = 4
-"""Requests at a time: the server has the next one when it has done one."""
+"""Requests at a time, so that the server has the next one when it has finished one."""
 
 MAX_CONTEXT = 200
-"""Characters of title and headings that are embedded with a passage."""
+"""Most characters of title and headings that are embedded with a passage."""
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -39,8 +39,8 @@ def embed_documents(
 ) -> Iterator[EmbeddedDocument]:
     """The documents with their embeddings, in order.
 
-    A request has up to `rows` passages whatever documents they are of, so that small documents and
-    large ones keep the embedder as busy.
+    A request has up to `rows` passages, from any number of documents, so that small documents keep
+    the embedder as busy as large ones.
     """
     waiting: deque[Document] = deque()
     texts = _texts(documents, waiting)
@@ -56,21 +56,21 @@ def embed_documents(
 
 
 def in_context(title: str, passage: Passage) -> str:
-    """The passage below its title and headings: it may not say what it is about (decision 0085)."""
+    """The passage below its title and headings, which name its subject (decision 0085)."""
     headings = passage.metadata.get("headings")
     path = dict.fromkeys([title, *(headings if isinstance(headings, list) else ())])
     return f"{' > '.join(filter(None, path))[:MAX_CONTEXT]}\n{passage.text}"
 
 
 def _texts(documents: Iterable[Document], waiting: deque[Document]) -> Iterator[str]:
-    """What is embedded of all documents, each of which joins `waiting` before its first one."""
+    """The texts to embed of all documents; a document joins `waiting` before its first text."""
     for document in documents:
         waiting.append(document)
         yield from (in_context(document.title, passage) for passage in document.passages)
 
 
 def _portions(texts: Iterator[str], rows: int) -> Iterator[list[str]]:
-    """The first ones are small: the embedder has work while the next are read."""
+    """The texts in portions. The first are small, so that the embedder soon has work."""
     size = -(-rows // FIRST_PART)
     while portion := list(islice(texts, size)):
         yield portion

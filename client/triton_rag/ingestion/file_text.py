@@ -10,7 +10,7 @@ Headings = tuple[str, ...]
 """A heading and those above it, the highest first."""
 
 _LONGEST_HEADING = 200
-"""Characters. A caption or a whole paragraph in the type of headings is none."""
+"""Most characters of a heading: a caption or paragraph in the type of headings is none."""
 
 _TIME = r"\d{1,2}:\d\d(?::\d\d)?"
 _DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}"
@@ -19,15 +19,15 @@ MESSAGE = (
     rf"|\u200e?{_DATE},?[ T]+{_TIME}[^:\n]{{0,40}}(?: - |:\s)"
     rf"|\[?{_TIME}\]?\s+(?:[<*]|-!-|[^\s:][^:\n]{{0,40}}:\s)"
 )
-"""A pattern: how a message begins in what chats and logs export: with its time, which a name may
-precede."""
+"""A pattern: the beginning of a message in an exported chat or log, with its time, maybe after a
+name."""
 
 OnPage = Callable[[], None]
 """Called after each page that OCR has read."""
 
 
 class Unreadable(Exception):
-    """The file has no text for us; the message says why, and what would help."""
+    """No text can be read from the file; the message says why, and what would help."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Section:
     """The part of a text from `start` to the next section."""
 
     start: int
-    """In characters of the text."""
+    """Position in the text, in characters."""
     headings: Headings = ()
     page: int | None = None
-    """From 1; None where the format has no pages."""
+    """Number of the page, from 1; None where the format has no pages."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class FileText:
     text: str
     sections: tuple[Section, ...] = (Section(0),)
     title: str = ""
-    """Empty where the file has none."""
+    """The file's title; empty where it has none."""
     remarks: tuple[str, ...] = ()
     """A sentence for each part of the file that is not in the text."""
     ocr_pages: int = 0
-    """Pages whose text is read by OCR."""
+    """Number of pages whose text was read by OCR."""
 
     def spans(self) -> Iterator[tuple[Section, int]]:
         """Each section, and where it ends."""
@@ -92,8 +92,8 @@ def in_sections(text: str, headings: Iterable[tuple[int, int, str]], title: str 
 
 
 def from_lines(lines: Iterable[tuple[int, str]]) -> FileText:
-    """A text of lines, each with its level: from 1 that of a heading, else 0. Of several empty
-    lines one stays."""
+    """A text of lines, each with the level of its heading, from 1, or 0. Of several empty lines in
+    a row one is kept."""
     kept, headings, length = list[str](), list[tuple[int, int, str]](), 0
     for level, line in lines:
         if level and line:
@@ -106,7 +106,7 @@ def from_lines(lines: Iterable[tuple[int, str]]) -> FileText:
 
 @dataclass
 class Blocks:
-    """Makes a text out of blocks: headings and paragraphs, with an empty line between."""
+    """Makes a text from blocks: headings and paragraphs, with an empty line between them."""
 
     _parts: list[str] = field(default_factory=list)
     _sections: list[Section] = field(default_factory=lambda: [Section(0)])
@@ -115,24 +115,24 @@ class Blocks:
     _page: int | None = None
 
     def heading(self, level: int, text: str) -> None:
-        """A heading of a level from 1; blank ones are left out, and a long one is a paragraph."""
+        """Add a heading of a level from 1; a blank one is left out, a long one is a paragraph."""
         words = " ".join(text.split())
         if 0 < len(words) <= _LONGEST_HEADING:
             self._begin(self._outline.enter(level, words))
         self.paragraph(words)
 
     def page(self, number: int) -> None:
-        """A page begins; they count from 1."""
+        """Begin a page; numbers begin at 1."""
         self._page = number
         self._begin(self._sections[-1].headings)
 
     def record(self, number: int) -> None:
-        """A page that doesn't go on with the one before: the headings of that end."""
+        """Begin a page that doesn't continue the one before: the headings of that one end."""
         self._page, self._outline = number, Outline()
         self._begin(())
 
     def paragraph(self, text: str) -> None:
-        """A paragraph, a list, a table: what no empty line divides; blank ones are left out."""
+        """Add a paragraph, list or table without an empty line inside; a blank one is left out."""
         if block := text.strip():
             self._parts.append(block + "\n\n")
             self._length += len(block) + 2
@@ -148,5 +148,5 @@ class Blocks:
 
 
 def first_heading(sections: Sequence[Section]) -> str:
-    """The first highest heading, empty where there is none."""
+    """The first of the highest headings, empty where there is none."""
     return next((section.headings[0] for section in sections if section.headings), "")

@@ -13,7 +13,7 @@ from unicodedata import normalize
 from triton_rag.ingestion.refused import refusal
 
 MAX_FILE_BYTES = 64 * 2**20
-"""Larger files are skipped unless the caller allows more: a text of that size is a database."""
+"""Larger files are skipped unless the caller allows more: so large a text is a database."""
 
 IsKnown = Callable[[str], bool]
 
@@ -22,11 +22,11 @@ _SHOWN = {
     *(".circleci", ".env.dist", ".env.example", ".env.sample", ".env.template", ".github"),
     *(".gitlab", ".gitlab-ci.yml", ".pre-commit-config.yaml", ".travis.yml"),
 }
-"""Names that are hidden, and yet of a project's own texts. `.env` has its secrets."""
+"""Hidden names that are read: they are texts of a project. `.env` is not: it has secrets."""
 _LOCK = "~$"
-"""What Windows does not show, and how files begin that say that an Office file is open."""
+"""Prefix of the files that mark an open Office file."""
 _SAVED = re.compile(r"(.+)[_-](?:files?|filer|Dateien|fichiers|archivos|arquivos|bestanden|pliki)$")
-"""The folder of what a page shows, which a browser saves beside it."""
+"""Name of the folder with a page's pictures and scripts, which a browser saves beside the page."""
 _PAGE = re.compile(r"(.+)\.x?html?$", re.IGNORECASE)
 _CACHES = {"node_modules", "bower_components", "__pycache__", "site-packages"}
 _CACHE_MARKS = ("CACHEDIR.TAG", "pyvenv.cfg")
@@ -43,11 +43,11 @@ class File:
 
     path: Path
     name: str
-    """Its path below the folder, with `/`, in Unicode's composed form (NFC), whatever machine it
-    was made on; the id of its document in the collection."""
+    """Its path below the folder, with `/` and in Unicode's composed form (NFC) on every machine;
+    the id of its document in the collection."""
     size_bytes: int
     modified_s: int
-    """Seconds of the Unix clock."""
+    """Time of the last change, in seconds of the Unix clock."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Folder:
-    """What was found; hidden files and folders are not looked at."""
+    """The files of a folder; hidden files and folders are left out."""
 
     files: tuple[File, ...]
     skipped: tuple[Skipped, ...] = ()
     unlisted: tuple[str, ...] = ()
-    """Folders that could not be listed: what is gone from them is not known."""
+    """Folders that could not be listed: whether their files are still there is not known."""
 
     def knows(self, name: str) -> bool:
         """Whether a file of this name would have been found or skipped if it were there."""
@@ -73,8 +73,8 @@ class Folder:
 
 
 def list_folder(folder: Path, is_known: IsKnown, max_file_bytes: int = MAX_FILE_BYTES) -> Folder:
-    """The files below a folder, by name, whose names are of a known type. Links are followed, each
-    folder is listed once.
+    """The files of a known type below a folder, by name. Links are followed, and each folder is
+    listed once.
 
     Raises `IngestError` where there is no such folder, or it can't be listed.
     """
@@ -99,7 +99,7 @@ class _Listing:
         self.unlisted: list[str] = []
 
     def add(self, folder: Path, name: str) -> None:
-        """Everything below a folder, whose links may lead back to it."""
+        """Take everything below a folder, also where links lead back to it."""
         waiting = [(folder, name)]
         while waiting:
             path, inside = waiting.pop()
@@ -116,7 +116,7 @@ class _Listing:
                 self._skip(inside, f"can't be listed: {error.strerror or type(error).__name__}")
 
     def _entries(self, folder: Path, name: str) -> Iterator[tuple[Path, str]]:
-        """Takes the files of a folder; its folders are left to the caller."""
+        """Take the files of a folder; returns its folders, which the caller lists."""
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         pages = {found[1] for entry in entries if (found := _PAGE.match(entry.name))}
         for entry in entries:
@@ -168,7 +168,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _is_folder(path: Path) -> bool:
-    """False also where that can't be known, such as of links in a circle."""
+    """Whether it is a folder; False also where that can't be known, such as for circular links."""
     try:
         return path.is_dir()
     except OSError:

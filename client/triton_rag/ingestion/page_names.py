@@ -1,4 +1,4 @@
-"""What the pages of a file are called, by its type."""
+"""The names of a file's pages, by the type of the file."""
 
 _NAMES = {
     "slide": {"pptx", "odp"},
@@ -10,5 +10,5 @@ _NAMES = {
 
 
 def page_name(suffix: str) -> str:
-    """`page`, `row`, …; `suffix` is that of the file's name, without a dot."""
+    """The name, such as `page` or `row`; `suffix` is the file name's, without a dot."""
     return next((name for name, kinds in _NAMES.items() if suffix.lower() in kinds), "page")

@@ -1,7 +1,7 @@
 """Cuts the text of a file into passages that fit the embedder.
 
 A passage is a slice of the text. It begins at a heading, a paragraph, a sentence, a line
-or at worst a word, whichever is the strongest in reach. Between two passages are spaces only.
+or at worst a word: at the strongest of these within reach. Between passages are only spaces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from triton_rag.collections import Passage
 from triton_rag.ingestion.file_text import MESSAGE, FileText
 
 LONGEST_WORD = 24
-"""Characters. A longer run without spaces, such as Chinese or base64, counts as several words."""
+"""Most characters of a word; longer runs without spaces (Chinese, base64) count as several."""
 
 _WORD = re.compile(
     rf"(?:(?![。！？｡])\S){{0,{LONGEST_WORD - 2}}}[。！？｡][”’」』）]?|\S{{1,{LONGEST_WORD}}}"
@@ -28,12 +28,12 @@ _WORD = re.compile(
 _SENTENCE_END = re.compile(r"[.!?…؟۔।॥։።။។][\"'”’)\]]*$|[。！？｡][”’」』）]*$")
 _BEGINS_MESSAGE = re.compile(MESSAGE)
 _SMALL_PART = 8
-"""A section of less than this part of a passage joins the next one: a heading without text, or with
-one line, says more with what follows."""
+"""A section that is shorter than a passage's longest length divided by this joins the next one: a
+heading without text, or with one line, says more with what follows."""
 
 
 class Boundary(IntEnum):
-    """What begins with a word."""
+    """What begins at a word."""
 
     PIECE = 0
     """The rest of a longer run without spaces."""
@@ -46,10 +46,10 @@ class Boundary(IntEnum):
 
 @dataclass(frozen=True)
 class Words:
-    """The words of a text in order, as arrays, because another process finds them.
+    """The words of a text in order, as arrays, because another process finds and sends them.
 
     `starts` and `ends` are INT64 [words] in characters, `boundaries` INT8 [words], and `index`
-    INT64 [words] says which one of `vocabulary` each is.
+    INT64 [words] is each word's place in `vocabulary`.
     """
 
     starts: NDArray[np.int64]
@@ -65,8 +65,8 @@ def passages(
 ) -> Iterator[Passage]:
     """The passages of a text in order, with their headings, and `start` and `end` in characters.
 
-    `counts` are the tokens of the vocabulary. A passage has up to `max_tokens`, except one of a
-    single word that has more. Its page is the one that its middle is on.
+    `counts` are the numbers of tokens of the vocabulary's words. A passage has up to `max_tokens`,
+    unless it is a single word with more. Its page is the page of its middle.
     """
     begins = [section.start for section in text.sections]
     tokens = np.asarray(counts, np.int64)[words.index].tolist()
@@ -147,7 +147,7 @@ def _cut(
 ) -> int:
     """The word after the last of the passage that begins at `first`.
 
-    It is the strongest boundary of the second half of what fits, the last of equal ones.
+    It is at the strongest boundary in the second half of what fits, the last of equal ones.
     """
     last, tokens, best = first + 1, counts[first], None
     while last < end and tokens + counts[last] <= max_tokens:

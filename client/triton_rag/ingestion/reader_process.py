@@ -1,7 +1,7 @@
 """A process that reads files: a reader that hangs, grows or crashes harms nothing else.
 
-A process of our own protocol, not of `multiprocessing`, which would run the caller's program again
-or copy the locks of gRPC's threads.
+It has a protocol of its own: `multiprocessing` would run the caller's program again, or copy the
+locks of gRPC's threads.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from triton_rag.ingestion.file_text import OnPage
 from triton_rag.ingestion.reading import MAX_READING_BYTES, RENEW, NotRead, Reading, Task, read_file
 
 MAX_READING_S = 120
-"""The process ends itself when one file takes longer, or one page that OCR reads."""
+"""Longest time for one file, or for one page with OCR; after it the process ends itself."""
 
 FILES_AHEAD = 4
-"""For each process."""
+"""Files that may be read and not yet taken, for each process."""
 
 _PAGE = "page"
-"""What a process writes after each page that OCR has read, before the file's text."""
+"""A message that a process writes after each page that OCR has read, before the file's text."""
 
 
 class ReaderProcess:
-    """Reads one file at a time. It is started with the first one, or before, and again after it has
-    died."""
+    """Reads one file at a time, in a process that is started for the first file or earlier, and
+    again after it has died."""
 
     def __init__(self, max_reading_s: int = MAX_READING_S, on_page: OnPage = lambda: None) -> None:
         """`on_page` is called in the thread that reads."""
@@ -42,7 +42,7 @@ class ReaderProcess:
         return self._process.pid if self._process else None
 
     def read(self, task: Task) -> Reading:
-        """What is in a file. A file that kills the process is one that was not read."""
+        """The text of a file, or why it was not read: for example, it killed the process."""
         process = self._process or self.start()
         try:
             pickle.dump(task, _pipe(process.stdin))
@@ -60,8 +60,8 @@ class ReaderProcess:
             self._process = None
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Safe path: a file `html.py` where the user stands is no module of Python. One thread of
-        BLAS: numpy starts in three quarters of the time."""
+        """Start the process. With a safe path, a file `html.py` in the user's folder is not taken
+        for Python's module. With one thread of BLAS, numpy starts in three quarters of the time."""
         command = [sys.executable, "-m", __name__, str(self._max_reading_s)]
         environment = {**os.environ, "PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
@@ -70,12 +70,12 @@ class ReaderProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
-            start_new_session=True,  # Ctrl-C is for its parent
+            start_new_session=True,  # so that only its parent gets Ctrl-C
         )
         return self._process
 
     def _reason(self) -> str:
-        """Why the process has died; the next file starts another one."""
+        """The reason why the process has died; the next file starts another one."""
         process, self._process = self._process, None
         if process is None:
             return "its reader was closed"
@@ -86,10 +86,10 @@ class ReaderProcess:
 
 
 class ReaderProcesses:
-    """Several of them, one for each thread that reads at a time."""
+    """Several processes that read files, one for each thread that calls `read`."""
 
     def __init__(self, count: int | None = None, on_page: OnPage = lambda: None) -> None:
-        """`on_page` is called in several threads. The first process begins to import at once."""
+        """`on_page` is called in several threads. The first process is started at once."""
         self.count = count or max(1, min(4, (os.cpu_count() or 1) - 1))
         self._free: SimpleQueue[ReaderProcess] = SimpleQueue()
         self._all = [ReaderProcess(on_page=on_page) for _ in range(self.count)]
@@ -99,11 +99,11 @@ class ReaderProcesses:
 
     @property
     def ahead(self) -> int:
-        """Files that may be read and wait to be taken; it bounds the memory."""
+        """Most files that are read and not yet taken; this limits the memory."""
         return FILES_AHEAD * self.count
 
     def read(self, task: Task) -> Reading:
-        """What is in a file, once a process is free."""
+        """Read a file once a process is free."""
         process = self._free.get()
         try:
             return process.read(task)
@@ -141,8 +141,8 @@ def serve(max_reading_s: int) -> None:
 
 
 def _why_dead(status: int) -> str:
-    """What a process's status says about the file. SIGABRT is how a package ends that asks for more
-    memory than there is, such as for a damaged workbook's billion rows."""
+    """What a process's status says about the file. SIGABRT: a package asked for more memory than
+    there is, such as for a damaged workbook's billion rows."""
     if status == -signal.SIGKILL:
         return "its reader was killed (SIGKILL), as Linux does when memory is short: ingest again"
     how = signal.Signals(-status).name if status < 0 else f"status {status}"

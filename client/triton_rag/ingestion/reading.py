@@ -13,7 +13,7 @@ from triton_rag.ingestion.readers import SCANS, kind, read
 
 RENEW = "damaged, or too large; save it anew with its program"
 MAX_READING_BYTES = 4 * 2**30
-"""Memory of a process that reads."""
+"""Most memory of a process that reads."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ Reading = ReadFile | Unchanged | NotRead
 
 @dataclass(frozen=True)
 class Task:
-    """A file, the hash of what the collection has of it ("" for nothing), and what else counts."""
+    """A file to read, the hash of its document in the collection ("" for none), and how to read."""
 
     file: File
     stored_hash: str
     recipe: str
-    """Part of the hash: how documents are cut. Another recipe makes every file a changed one."""
+    """How documents are cut, as a part of the hash: with another recipe every file has changed."""
     by_ocr: bool = False
-    """Whether OCR reads what has no text."""
+    """Whether OCR reads pages without text."""
 
 
 def read_file(task: Task, on_page: OnPage = lambda: None) -> Reading:
-    """What is in a file; whatever is wrong with it is a reason, not an error."""
+    """The text of a file; if it can't be read, the reason is returned and no error is raised."""
     try:
         return _read(task, on_page)
     except Unreadable as error:
@@ -66,12 +66,12 @@ def read_file(task: Task, on_page: OnPage = lambda: None) -> Reading:
         return NotRead(task.file, f"takes more than {MAX_READING_BYTES / 2**30:g} GiB to read")
     except RecursionError:
         return NotRead(task.file, "its parts are nested too deeply")
-    except Exception as error:  # of a reader's package, about a damaged file
+    except Exception as error:  # a reader's package may raise any for a damaged file
         return NotRead(task.file, f"its reader failed ({type(error).__name__}): {RENEW}")
 
 
 def content_hash(recipe: str, data: bytes) -> str:
-    """32 hexadecimal digits, equal for equal contents that are cut alike."""
+    """A hash of 32 hexadecimal digits, equal for equal contents with equal recipes."""
     return hashlib.sha256(recipe.encode() + b"\0" + data).hexdigest()[:32]
 
 

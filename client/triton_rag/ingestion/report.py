@@ -9,31 +9,31 @@ from triton_rag.ingestion.folder import Skipped
 
 @dataclass
 class IngestReport:
-    """Counts of documents. Those of a dry run say what would be done."""
+    """The counts of an ingest, or of what a dry run would do."""
 
     collection: str
     is_dry_run: bool = False
     files: int = 0
-    """Files to read, unchanged ones included."""
+    """Number of files to read, including unchanged ones."""
     size_bytes: int = 0
-    """All of these files together."""
+    """Size of all these files together."""
     read_bytes: int = 0
-    """Files that are dealt with: in the collection, unchanged or skipped."""
+    """Size of the files that are done: in the collection, unchanged or skipped."""
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
     removed: int = 0
     passages: int = 0
-    """Those of documents that were added and replaced."""
+    """Number of passages of the documents that were added or replaced."""
     ocr_pages: int = 0
-    """Pages that OCR has read."""
+    """Number of pages that OCR has read."""
     skipped: list[Skipped] = field(default_factory=list)
-    """Files that were not read, and why; what the collection has of them stays."""
+    """Files that were not read, and why; their documents in the collection stay."""
     remarks: list[Skipped] = field(default_factory=list)
-    """What was not read of a document that is in the collection now."""
+    """Parts that were not read, of documents that are in the collection now."""
     seconds: float = 0.0
 
     @property
     def documents(self) -> int:
-        """Dealt with so far, skipped ones not counted."""
+        """Number of documents done so far, without skipped ones."""
         return self.added + self.replaced + self.unchanged

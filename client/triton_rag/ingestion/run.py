@@ -1,4 +1,4 @@
-"""Ingests a folder: reads, cuts, embeds and writes, each ahead of the next."""
+"""Ingests a folder: it reads, cuts, embeds and writes; each of these runs ahead of the next."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from triton_rag.ingestion.report import IngestReport
 from triton_rag.ingestion.target import Target
 
 RECIPE = "21"
-"""Changes whenever the readers, the cuts or what is embedded do, so that the next run reads every
-file again."""
+"""Raise it when readers, cuts or embedded texts change, so that the next run reads every file
+again."""
 WRITES_AHEAD = 2
 
 OnProgress = Callable[[IngestReport], None]
@@ -36,21 +36,22 @@ class IngestOptions:
     """How to ingest a folder."""
 
     under: str = ""
-    """Documents are called `under/path`; only documents that were put there are removed."""
+    """Ids of documents are `under/path`; only documents that were ingested with it are removed."""
     passage_tokens: int | None = None
-    """Longest passage in the embedder's tokens; by default that of the server's own."""
+    """Longest passage, in the embedder's tokens; by default as long as the server's own."""
     max_file_bytes: int = MAX_FILE_BYTES
     processes: int | None = None
-    """Processes that read files; by default one less than the machine's cores, up to four."""
+    """Processes that read files; by default one fewer than the machine's cores, at most four."""
     commit_passages: int = 1024
-    """Passages after which whole documents are written, in one commit."""
+    """A commit has about this many passages: documents are never divided."""
     commit_s: float = 3.0
-    """What is embedded is written after so long, even if it is less: progress is seen."""
+    """After this time embedded documents are written even if they are fewer, to show progress."""
     by_ocr: bool = False
-    """Whether OCR reads pages without text, and pictures: seconds for each page."""
+    """Whether OCR reads pages without text, and pictures, which takes seconds per page."""
     is_dry_run: bool = False
     replaces_others: bool = False
-    """Go on where none of the collection's documents is in the folder: they are all removed."""
+    """Continue also if none of the collection's documents is in the folder, so that all of them are
+    removed, or if some are another folder's."""
 
 
 def ingest(
@@ -61,12 +62,12 @@ def ingest(
     on_progress: OnProgress = lambda report: None,
 ) -> IngestReport:
     """Make a collection mirror a folder: new files are added, changed ones replaced whole, and
-    documents whose files are gone are removed. Files that have not changed cost nothing.
+    documents whose files are gone are removed. Unchanged files are not embedded again.
 
-    A search sees a document as it was or as it is, never a mixture. What is counted in the report
-    stays whatever happens next, and the same call goes on where another was ended. `on_progress` is
-    called with the report so far, after a page by OCR in another thread. Raises `IngestError` and
-    `TritonRagError`.
+    A search sees a document as it was or as it is, never a mixture. Documents in the report are
+    stored even if the call fails later; the same call then continues with the rest. `on_progress`
+    is called with the report so far; after a page with OCR that is in another thread. Raises
+    `IngestError` and `TritonRagError`.
     """
     if options.by_ocr and find_spec("rapidocr") is None:
         raise IngestError(f"OCR is asked for, and its package is not installed: {INSTALL_OCR}")
@@ -107,8 +108,8 @@ class _Run:
         )
 
     def check(self) -> None:
-        """Raises `IngestError` where the collection would lose everything it has, or documents that
-        another folder has put there."""
+        """Raises `IngestError` if the collection would lose all of its documents, or some that were
+        ingested from another folder."""
         self._stored = self._target.hashes()
         if not self._folder.files:
             rest = f" ({len(self._folder.skipped):,} skipped)" if self._folder.skipped else ""
@@ -209,7 +210,7 @@ class _Run:
 def _batches(
     documents: Iterable[EmbeddedDocument], passage_count: int, wait_s: float
 ) -> Iterator[list[EmbeddedDocument]]:
-    """Documents with so many passages together, or one that has more, or those of so long."""
+    """Batches of documents with `passage_count` passages or more, or of `wait_s` seconds."""
     batch: list[EmbeddedDocument] = []
     count, begin_s = 0, time.monotonic()
     for document in documents:

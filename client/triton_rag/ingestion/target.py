@@ -1,4 +1,4 @@
-"""The collection that a folder goes to, or the part of it that is under a name."""
+"""The collection that a folder is ingested into, or the part of it under a name."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ REMOVED_AT_ONCE = 1_000
 
 
 class Target:
-    """Ids are paths below the folder, behind `under/` where it has a name."""
+    """Ids of documents are paths below the folder, after `under/` if that is given."""
 
     def __init__(self, client: Client, collection: str, under: str = "") -> None:
-        """Raises `IngestError` for a name that is no path downwards."""
+        """Raises `IngestError` for an `under` with empty parts, `.` or `..`."""
         self._client, self.collection, self._under = client, collection, under.strip("/")
         self._is_there = False
         self.others: set[str] = set()
-        """Documents that other folders have put there, as `hashes` has found them."""
+        """Ids of documents from other folders, as `hashes` has found them."""
         if under and not {"", ".", ".."}.isdisjoint(self._under.split("/")):
             raise IngestError(
                 f"--under '{under}': a name such as manuals or manuals/2024 is needed, without "
@@ -38,10 +38,10 @@ class Target:
             )
 
     def hashes(self) -> dict[str, str]:
-        """The content hashes of the documents by id; none where there is no such collection.
+        """The content hashes of the documents by id; empty if there is no such collection.
 
-        Raises `IngestError` for a damaged collection, and for one of another embedder than the
-        server's.
+        Raises `IngestError` for a damaged collection, and for one that another embedder made than
+        the server's.
         """
         there = {one.name: one for one in with_retries(self._client.collections)}
         if self.collection not in there:
@@ -61,7 +61,7 @@ class Target:
         return found
 
     def create(self) -> None:
-        """Make the collection where `hashes` has found none; another ingest may be first."""
+        """Make the collection if `hashes` has found none; another ingest may make it first."""
         if self._is_there:
             return
         try:
@@ -88,7 +88,7 @@ class Target:
         return Document(document_id, passages, read.text.title, read.content_hash, about)
 
     def write(self, batch: Sequence[EmbeddedDocument]) -> Sequence[EmbeddedDocument]:
-        """Put documents into the collection, in one commit; they are there when it returns."""
+        """Put documents into the collection, in one commit, and return them once they are there."""
         documents = [each.document for each in batch]
         rows = np.concatenate([each.embeddings for each in batch])
         with_retries(partial(self._client.upsert, self.collection, documents, rows))

@@ -1,7 +1,7 @@
 """Reads files of several types. A reader is a function from a file's bytes to a `FileText`.
 
-Each raises `Unreadable` for a file that has no text for it. Its package is imported when its first
-file is read.
+Each raises `Unreadable` for a file without text that it can read. A reader's package is imported
+when its first file is read.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ MODULES = {
 READABLE = f"{', '.join(DOCUMENTS)}; source code and settings, such as .py, .ts, .yaml"
 
 _BUILDS = {"containerfile", "dockerfile", "jenkinsfile", "makefile"}
-"""Names of texts, also with what tells several apart: `Dockerfile.dev`."""
+"""Names of build files, which may have a suffix to distinguish several: `Dockerfile.dev`."""
 _TEXTS = _BUILDS | {
     *("authors", "brewfile", "changelog", "changes", "codeowners", "contributing", "contributors"),
     *("copying", "copyright", "credits", "faq", "gemfile", "governance", "hacking", "history"),
@@ -101,19 +101,19 @@ _TEXTS = _BUILDS | {
     *("podfile", "procfile", "rakefile", "readme", "security", "thanks", "todo", "upgrade"),
     *("upgrading", "vagrantfile"),
 }
-"""Names of texts without a suffix, also with what tells several apart: `LICENSE-MIT`."""
+"""Names of texts without a suffix, which may have an ending after `-`: `LICENSE-MIT`."""
 _NAME_END = re.compile("[-.]")
 _SAMPLES = {".dist", ".example", ".sample", ".template"}
-"""Behind the suffix of what a file is a sample of: `nginx.conf.sample`, `.env.example`."""
+"""Second suffixes of samples of other files: `nginx.conf.sample`, `.env.example`."""
 _MAILDIR = re.compile(r"(?:^|/)(?:cur|new)/\d+\.[^/]+$")
-"""A message of a folder of mail, which ends in the machine's name and marks."""
+"""A message in a Maildir folder: its name ends with the machine's name and flags."""
 
 INSTALL = "pip install 'triton_rag[ingest]'"
 INSTALL_OCR = "pip install 'triton_rag[ingest,ocr]'"
 
 
 def kind(name: str, by_ocr: bool = False) -> str:
-    """The suffix by which a file of this name is read; empty where it is not."""
+    """The suffix whose reader reads a file of this name; empty where none does."""
     path = PurePath(name)
     if path.suffix.lower() in _SAMPLES:
         name = path.name.removesuffix(path.suffix)
@@ -141,8 +141,8 @@ def reader_of(suffix: str) -> Reader:
 
 
 def read(name: str, data: bytes, on_page: OnPage | None = None) -> FileText:
-    """The text of a file's bytes, titled after its `name` where it has no title of its own. Its
-    `kind` is known. With `on_page` OCR reads pages without text, and pictures.
+    """The text of a file's bytes; without a title of its own it gets one from its `name`, whose
+    `kind` must be known. With `on_page` OCR reads pages without text, and pictures.
 
     Raises `Unreadable`.
     """

@@ -11,22 +11,22 @@ import lxml.etree
 from triton_rag.ingestion.file_text import Unreadable
 
 MAX_UNPACKED_BYTES = 256 * 2**20
-"""What may be inside; a small file that holds more is made to fill the memory."""
+"""Most bytes of the unpacked parts: a small file with more was made to fill the memory."""
 OLE = b"\xd0\xcf\x11\xe0"
-"""How old files of Office begin, and encrypted new ones."""
+"""First bytes of old files of Office, and of encrypted new ones."""
 ENCRYPTED = "encrypted: save it without a password"
 _MANIFEST = "META-INF/manifest.xml"
-"""Where OpenDocument says what is encrypted."""
+"""The part in which OpenDocument says what is encrypted."""
 _IS_ENCRYPTED = 1
-"""A flag of a part of a zip archive."""
+"""The flag of an encrypted part of a zip archive."""
 _PARSER = lxml.etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
 
 
 class Archive:
-    """The parts of a file by name. Raises `Unreadable` for what is no zip archive, is
-    encrypted, or unpacks to too much.
+    """The parts of a file by name. Raises `Unreadable` for a file that is no zip archive, is
+    encrypted, or unpacks to too many bytes.
 
-    A zip file can't lie about its sizes: Python stops at the size that is declared.
+    A zip file can't unpack to more than it declares: Python stops at the declared size.
     """
 
     def __init__(self, data: bytes, kind: str) -> None:

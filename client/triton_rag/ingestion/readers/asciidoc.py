@@ -1,4 +1,4 @@
-"""AsciiDoc: its text without marks, in sections at its titles."""
+"""AsciiDoc: its text without marks, in sections that begin at its titles."""
 
 import re
 from collections.abc import Iterator
@@ -9,21 +9,21 @@ from triton_rag.ingestion.readers.plain import decoded
 _TITLE = re.compile(r"(?P<marks>={1,6})[ \t]+(?P<words>\S.*?)(?:[ \t]+(?P=marks))?$")
 _UNDERLINE = re.compile(r"([-=~^+])\1{2,}$")
 _LEVELS = {"=": 1, "-": 2, "~": 3, "^": 4, "+": 5}
-"""The levels of underlined titles. The underline is as long as its title, or differs by 1."""
+"""Levels of underlined titles, by the underline's character; the lengths may differ by 1."""
 _WORD = re.compile(r"\w")
 _VERBATIM = re.compile(r"(?:-{4,}|\.{4,}|\+{4,}|`{3,}\S*|/{4,})$")
 """What opens and closes a block of code or of comments (`////`)."""
 _COMMENTS = "////"
 _FRAME = re.compile(r"(?:={4,}|\*{4,}|_{4,}|--|[|,:!]={3,}|\+|'{3,})$")
-"""What surrounds another block, or joins two."""
+"""Lines that surround another block, or join two."""
 _ATTRIBUTE = re.compile(r":(\w[\w-]*):[ \t]*(.*\S)")
-"""Its name and its value."""
+"""An attribute's name and value."""
 _NAMED = re.compile(r"\{(\w[\w-]*)\}")
 _NO_TEXT = re.compile(
     r"//(?!/)|:!?\w[\w-]*!?:(?:\s|$)|(?:include|ifn?def|ifeval|endif|toc)::"
     r"|\[\[[^\]]*\]\]$|\[(?!(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]).*\]$"
 )
-"""Comments, attributes, conditions, and what says how the next block looks."""
+"""Comments, attributes, conditions, and lines that say how the next block looks."""
 _ADMONITION = re.compile(r"\[([A-Z]+)\]$")
 _CAPTION = re.compile(r"\.(?=[^\s.])")
 _TERM = re.compile(r"(?<=\S):{2,4}(?=\s|$)|(?<=\S);;(?=\s|$)")
@@ -69,7 +69,7 @@ def _lines(lines: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _underlined(line: str, under: str) -> int:
-    """The level of a title with this line below it; 0 of other lines."""
+    """The level of a title with the line `under` below it; 0 for other lines."""
     is_title = _UNDERLINE.match(under) and _WORD.search(line) and not line.startswith((" ", "["))
     return _LEVELS[under[0]] if is_title and abs(len(line) - len(under)) < 2 else 0
 
@@ -87,7 +87,7 @@ def _plain(found: re.Match[str]) -> str:
 
 
 def _shown(found: re.Match[str]) -> str:
-    """What a macro shows: `link:a.html[the page]`, `man:tar[1]`, `footnote:[A remark.]`."""
+    """The text of a macro: `link:a.html[the page]`, `man:tar[1]`, `footnote:[A remark.]`."""
     target, words = found["target"] or "", found["words"].strip()
     if found["name"] == "footnote":
         return f" ({words})"

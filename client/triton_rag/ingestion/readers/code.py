@@ -1,4 +1,4 @@
-"""Source code: the file's own text, in sections at what it defines."""
+"""Source code: the file's own text, in sections that begin at its definitions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _DEFINITION = re.compile(
     r"|CREATE\s+(?:OR\s+REPLACE\s+)?\w+\s+[^\n(;]+)",
     re.MULTILINE,
 )
-"""What begins in the first column, in the usual languages."""
+"""Definitions that begin in the first column, in the usual languages."""
 _MINIFIED = 500
-"""Characters of a line on average, which nobody writes."""
+"""Average characters per line above which a file is minified: nobody writes such lines."""
 
 
 def read(data: bytes) -> FileText:

@@ -1,5 +1,5 @@
 """Settings in lines (.toml, .ini, .conf, .properties, .tf, .env.example): each below its comment,
-behind the section or the blocks that it stands in: `[http > server] listen 443 ssl;`.
+and after the section or the blocks that contain it: `[http > server] listen 443 ssl;`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def read(data: bytes) -> FileText:
 
 
 def _flattened(text: str) -> str:
-    """Empty where blocks don't end as they begin: the file is of another kind."""
+    """The settings in lines; empty if blocks don't end as they begin: it is no such file."""
     lines: list[str] = []
     section, opened = "", list[str]()
     for bare in map(str.strip, text.split("\n")):

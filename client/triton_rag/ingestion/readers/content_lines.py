@@ -19,7 +19,7 @@ _PARTS = re.compile(r"(?<!\\);")
 _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:T(\d\d):?(\d\d)(?::?\d\d(?:\.\d+)?)?(Z?).*)?")
 _TYPE = re.compile(r"[;,](?:TYPE=)?\"?(home|work|cell|fax|pager|main|other)\b", re.IGNORECASE)
 _SCHEME = re.compile(r"^(?:mailto|tel):", re.IGNORECASE)
-"""Before an address or a number that is written as a link, at the beginning."""
+"""The scheme before an address or a number that is written as a link."""
 _CALENDAR_NAME = "X-WR-CALNAME"
 
 _LABELS = {
@@ -32,7 +32,7 @@ _LABELS = {
         **{"BDAY": "Birthday", "ANNIVERSARY": "Anniversary", "URL": "Website", "NOTE": "Note"},
     },
 }
-"""What is told of each kind of component, in this order."""
+"""Properties that are written for each kind of component, in this order, with their labels."""
 _OF_CALENDARS = {
     **{"DTSTART": "Start", "DTEND": "End", "RRULE": "Repeats", "LOCATION": "Location"},
     **{"ORGANIZER": "Organizer", "ATTENDEE": "Attendees", "DESCRIPTION": "Description"},
@@ -40,11 +40,11 @@ _OF_CALENDARS = {
 _DATES = {"DTSTART", "DTEND", "DUE", "BDAY", "ANNIVERSARY"}
 _PEOPLE = {"ORGANIZER", "ATTENDEE"}
 _STRUCTURED = {"N", "ORG", "ADR"}
-"""Values of several parts, with semicolons between."""
+"""Properties whose values have several parts, with semicolons between them."""
 _TYPED = {"TEL", "EMAIL", "ADR"}
 
 Component = tuple[str, list[tuple[str, str, str]]]
-"""Its kind, and name, parameters and value of each of its own lines."""
+"""A component's kind, and the name, parameters and value of each of its own lines."""
 
 
 def read(data: bytes) -> FileText:
@@ -60,7 +60,7 @@ def read(data: bytes) -> FileText:
 
 
 def _components(text: str) -> Iterator[Component]:
-    """Each one when it ends; those within it, such as an event's alarm, come before it."""
+    """The components in the order of their ends: an event's alarm comes before the event."""
     opened: list[Component] = []
     for name, parameters, value in _lines(text):
         if name == "BEGIN":
@@ -81,7 +81,7 @@ def _lines(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _unfolded(text: str) -> Iterator[str]:
-    """Lines without the breaks within them: before a blank, and behind the `=` of
+    """Lines without the breaks within them: before a blank, and after the `=` of
     quoted-printable."""
     parts: list[str] = []
     for line in text.replace("\r\n", "\n").split("\n"):
@@ -134,7 +134,7 @@ def _plain(value: str) -> str:
 
 
 def _when(value: str) -> str:
-    """`20240323T140000Z` as 2024-03-23 14:00 UTC; what is no date stays as it is."""
+    """2024-03-23 14:00 UTC for `20240323T140000Z`; a value that is no date stays as it is."""
     found = _DATE.fullmatch(value.strip())
     if not found:
         return _plain(value)
@@ -144,7 +144,7 @@ def _when(value: str) -> str:
 
 
 def _last_day(value: str) -> str:
-    """A whole day that is an end is the first one after it (RFC 5545, 3.6.1)."""
+    """The last day of an event whose end is a whole day: the day before it (RFC 5545, 3.6.1)."""
     told = _when(value)
     try:
         return str(date.fromisoformat(told) - timedelta(days=1))
@@ -153,7 +153,7 @@ def _last_day(value: str) -> str:
 
 
 def _person(parameters: str, value: str) -> str:
-    """The name, where one is given, and the address."""
+    """A person's name, where one is given, and address."""
     named = re.search(r";CN=(?:\"([^\"]*)\"|([^;:]*))", parameters, re.IGNORECASE)
     name = (named[1] or named[2]) if named else ""
     address = _SCHEME.sub("", value.strip())

@@ -14,9 +14,9 @@ from triton_rag.ingestion.readers.tables import MAX_ROWS, TOO_MANY, add_rows
 
 _DELIMITERS = ",;\t|"
 _LOOKED_AT = 30
-"""Lines that tell the delimiter."""
+"""Number of lines from which the delimiter is guessed."""
 _LONGEST_CELL = 2**20
-"""Characters. A longer one comes of a quotation mark that is never closed."""
+"""Most characters of a cell: a longer one comes from a quotation mark that is never closed."""
 
 
 def read(data: bytes) -> FileText:
@@ -37,7 +37,7 @@ def _rows(text: str) -> list[list[str]]:
 
 
 def _delimiter(text: str) -> str:
-    """The one that divides most lines into equally many cells, and into more than one."""
+    """The delimiter that divides most lines into the same number of cells, more than one."""
     sample = list(islice(io.StringIO(text), _LOOKED_AT))
     scores = {}
     for delimiter in _DELIMITERS:

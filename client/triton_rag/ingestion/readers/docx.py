@@ -24,7 +24,7 @@ _KNOWN_STYLES = (
     "p[style-name='Subtitle'] => p:fresh",
     "p[style-name^='toc '] => !",
 )
-"""In Mammoth's words; the last one is the table of contents."""
+"""Rules in Mammoth's language; the last one is for the table of contents."""
 _LOWEST = 6
 
 
@@ -52,7 +52,7 @@ def read(data: bytes) -> FileText:
 def _headings(styles: Mapping[str, Element]) -> dict[str, tuple[str, int]]:
     """Name and level, from 1, of the styles of headings, by their ids.
 
-    Those of a firm's template may be called otherwise than "heading".
+    In a company's template they may have other names than "heading".
     """
     headings = {}
     for key, style in styles.items():
@@ -83,7 +83,7 @@ def _quoted(name: str) -> str:
 
 
 def _put_notes(body: Element) -> None:
-    """Footnotes and endnotes, which Mammoth puts at the end, follow what they are about."""
+    """Move footnotes and endnotes, which Mammoth puts at the end, to what they are about."""
     for mark in reversed(body.xpath(_NOTE_MARKS)):
         for note in body.xpath(".//li[@id = $id]", id=mark.get("href", "").removeprefix("#")):
             words = " ".join(spaced_text(note).replace(_BACK, "").split())

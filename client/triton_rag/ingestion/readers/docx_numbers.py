@@ -1,4 +1,4 @@
-"""The numbers of clauses and headings in Word documents, which only the rules for them are in.
+"""The numbers of clauses and headings in Word documents, which only contain the rules for them.
 
 Word counts when it shows a document: `numbering.xml` says how each level begins and is written.
 """
@@ -20,23 +20,23 @@ from triton_rag.ingestion.readers.tree import Element, counted, whole
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-"""A second copy of a text box, for old programs."""
+"""Element with a second copy of a text box, for old programs."""
 _NAMES = {"w": W[1:-1]}
 _TEXT, _DELETED = ".//w:t[not(ancestor::w:moveFrom)]", ".//w:delText | .//w:moveFrom"
 _DOCUMENT, _NUMBERING = "word/document.xml", "word/numbering.xml"
 _KINDS = {"lowerLetter": "a", "upperLetter": "A", "lowerRoman": "i", "upperRoman": "I"}
 _NOT_NUMBERS = ("bullet", "none")
 _PLAIN = re.compile(r"%\d[.)]?|\W?")
-"""How the levels of lists are written that Mammoth and HTML know: by their own number alone."""
+"""The form of numbers in plain lists, which Mammoth and HTML know: a level's own number alone."""
 
 
 def with_numbers(
     data: bytes, archive: Archive, styles: Mapping[str, Element], headings: Container[str]
 ) -> bytes:
-    """The same document, in which the numbers that are no plain list's are text.
+    """The same document, in which all numbers but those of plain lists are written as text.
 
-    `styles` are those of paragraphs and numberings by their ids. The numbers of `headings`, ids of
-    these, are text in any case.
+    `styles` are the styles of paragraphs and numberings, by id. Paragraphs whose style is in
+    `headings` get their number as text in any case.
     """
     if not {_DOCUMENT, _NUMBERING} <= set(archive.names()):
         return data
@@ -69,7 +69,7 @@ class _Level:
     kind: str
     text: str
     is_decimal: bool
-    """The numbers of the levels above are, too, whatever they are elsewhere."""
+    """Whether this level also writes the numbers of the levels above as decimals."""
 
     @classmethod
     def read(cls, element: Element) -> Self:
@@ -85,7 +85,7 @@ class _Level:
 
 @dataclass(frozen=True)
 class _Numbering:
-    """A numbering, and from which numbers it begins where it is not the first of its kind."""
+    """A numbering; `starts` are the numbers at which it restarts levels of its kind."""
 
     kind: str
     levels: Mapping[int, _Level]
@@ -93,7 +93,7 @@ class _Numbering:
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether it is a usual list."""
+        """Whether this is the numbering of a plain list."""
         is_decimal = self.levels[min(self.levels)].kind in ("decimal", *_NOT_NUMBERS)
         return is_decimal and all(_PLAIN.fullmatch(level.text) for level in self.levels.values())
 
@@ -102,7 +102,7 @@ class _Numbering:
 class _Rules:
     numberings: Mapping[str, _Numbering]
     of_styles: Mapping[str, tuple[str, int]]
-    """The numbering, and the level in it, of paragraphs of a style."""
+    """The numbering of paragraphs of a style, and the level in it."""
 
     @classmethod
     def read(cls, root: Element, styles: Mapping[str, Element]) -> Self:
@@ -138,7 +138,7 @@ def _numbering(kind: str, rules: Element, own: Element) -> _Numbering:
 
 
 def _of_style(name: str, styles: Mapping[str, Element]) -> tuple[str, int]:
-    """The numbering of a style, or of the one that it is based on, and the level; "" for none."""
+    """The numbering of a style, or of the style that it is based on, and the level; "" for none."""
     style = styles.get(name)
     for _ in styles:
         numbered = style.find(f"{W}pPr/{W}numPr") if style is not None else None
@@ -154,12 +154,12 @@ class _Numbers:
     def __init__(self, rules: _Rules, headings: Container[str]) -> None:
         self._rules, self._headings = rules, headings
         self._counts: dict[str, dict[int, int]] = {}
-        """By kind of numbering: numberings of one kind go on where the one before ended."""
+        """Counts by kind of numbering: a numbering continues where the last of its kind ended."""
         self._starts: dict[str, dict[int, int]] = {}
         self._begun: set[str] = set()
         self._before: Element | None = None
         self._goes_on = False
-        """Whether the paragraphs at hand are the rest of a list that something stands in."""
+        """Whether the current paragraphs continue a list that other text has interrupted."""
 
     def count(self, paragraph: Element) -> None:
         properties = paragraph.find(f"{W}pPr")
@@ -210,7 +210,7 @@ class _Numbers:
 
 
 def _write(paragraph: Element, properties: Element | None, label: str) -> None:
-    """Puts the number before a paragraph, which is of no list any more."""
+    """Writes the number into a paragraph, and takes the paragraph out of its list."""
     if properties is None:
         return
     for own in properties.findall(f"{W}numPr"):

@@ -1,4 +1,4 @@
-"""HTML pages, without menus, scripts and what surrounds the content."""
+"""HTML pages, without menus, scripts and other parts around the content."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ _FOR_EYES = (
     "//*[@aria-hidden = 'true'][not(@id = //@aria-controls)]"
     " | //a[starts-with(@href, '#') and contains('¶§#↩\ufe0e↑^', normalize-space())]"
 )
-"""What screen readers skip, unless it unfolds; a heading's link to itself, a note's back."""
+"""Elements that screen readers skip, unless a button shows them; links of a heading to itself, and
+from a note back to the text."""
 _NOTE_MARKS = "//sup//a[starts-with(@href, '#')] | //a[starts-with(@href, '#')]/sup"
 _AROUND = re.compile(
     r"cookie[\w-]*(?:banner|bar|consent|notice|popup)|consent-?(?:banner|manager)"
     r"|\b(?:no-?print|d-print-none|hidden-print|breadcrumbs?|skip-?link|mw-editsection)\b",
     re.IGNORECASE,
 )
-"""Classes and ids of what stands around a page, or is not printed with it."""
+"""Classes and ids of elements that are around a page's content, or not printed with it."""
 _TURNS = (
     "//a[@accesskey = 'n' or @accesskey = 'p' or @rel = 'next' or @rel = 'prev']"
     "/ancestor::*[self::p or self::ul or self::table][1]"
@@ -39,15 +40,15 @@ _TURNS = (
 """The line of links to the pages before and after, as DocBook, Texinfo and blogs write it."""
 _CONTENTS = "//*[self::div or self::ul][contains(concat(' ', @class, ' '), ' toc ')]"
 _TITLE = "//p[contains(concat(' ', @class, ' '), ' title ')]"
-"""What Google Docs writes instead of a title."""
+"""The element that Google Docs writes instead of a title."""
 _CONTENT = ("//main", "//*[@role = 'main']", "//article", "//body")
-"""Where the content is: the first of these that stands in the page exactly once."""
+"""The element with the content is the first of these that a page has exactly once."""
 _NAVIGATION = re.compile(r"<!--Navigation Panel-->.*?<!--End of Navigation Panel-->", re.S)
-"""What latex2html puts above and below a page."""
+"""The menu that latex2html puts above and below a page."""
 _LEADS_ON = re.compile(rb"""<meta[^>]+http-equiv\s*=\s*["']?refresh\b[^>]+url\s*=""", re.I)
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _LONGEST_NOTE = 400
-"""Characters of a page that only says where another one is."""
+"""Most characters of a page that only says where another one is."""
 _XML = re.compile(r"^\ufeff?\s*<\?xml[^>]*>")
 _MARKS = (BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE)
 _CHARSET = re.compile(
@@ -59,12 +60,12 @@ _MEANT = {
     **dict.fromkeys(("utf-16", "utf-16-le", "utf-16-be"), "utf-8"),
     **{"iso8859-9": "cp1254", "shift_jis": "cp932", "euc_kr": "cp949"},
 }
-"""What pages are in that declare an encoding, browsers say: mostly a larger one of the kind."""
+"""The encoding to use for a declared one, as browsers do: mostly a larger one of its kind."""
 _MOST_BAD = 0.001
-"""Share of a page's characters that may not be in its encoding."""
+"""Largest share of a page's characters that may be invalid in its encoding."""
 _BAD = "\ufffd"
 _BEGINNING_BYTES = 4096
-"""An encoding is declared in here, browsers say."""
+"""Bytes within which an encoding must be declared, as in browsers."""
 
 
 def read(data: bytes) -> FileText:
@@ -78,8 +79,8 @@ def read(data: bytes) -> FileText:
 
 
 def add_page(data: bytes | str, blocks: Blocks) -> str:
-    """Adds what a page contains; its title, empty where it has none. What is decoded already, such
-    as in a mail, may declare another encoding. Raises `Unreadable`."""
+    """Adds the content of a page; returns its title, empty where it has none. A `str`, such as from
+    a mail, is decoded already, whatever encoding it declares. Raises `Unreadable`."""
     text = data if isinstance(data, str) else _decoded(data)
     try:
         parser = lxml.html.HTMLParser(encoding="utf-8")
@@ -113,7 +114,7 @@ def _drop(elements: Iterable[lxml.html.HtmlElement]) -> None:
 
 
 def _surrounding(page: lxml.html.HtmlElement) -> Iterator[lxml.html.HtmlElement]:
-    """Forms, dialogs and what is called so that it is not the page's own."""
+    """Forms, dialogs and elements whose names say that they are not content of the page."""
     yield from page.xpath("//form | //*[@role = 'dialog' or @role = 'alertdialog']")
     yield from page.xpath("//*[@role = 'banner'][not(.//h1)]")
     for element in page.iter():
@@ -122,7 +123,8 @@ def _surrounding(page: lxml.html.HtmlElement) -> Iterator[lxml.html.HtmlElement]
 
 
 def _is_label(button: lxml.html.HtmlElement) -> bool:
-    """Whether it is the heading of what it unfolds, such as an answer; a menu is none."""
+    """Whether a button is the heading of the content that it shows, such as an answer; a menu's
+    button is not."""
     if any(element.tag in _HEADINGS for element in button.iterancestors()):
         return True
     panels = button.xpath("//*[@id = $id]", id=button.get("aria-controls", ""))
@@ -134,13 +136,13 @@ def _is_of_links(element: lxml.html.HtmlElement) -> bool:
 
 
 def _length(element: lxml.html.HtmlElement) -> int:
-    """Characters of what it says."""
+    """Number of characters of an element's text."""
     return len(" ".join(element.text_content().split()))
 
 
 def _decoded(data: bytes) -> str:
-    """The text of a page: its first bytes tell the encoding, else it is UTF-8 if it can be, as
-    pages are that a browser saved, else what it declares."""
+    """The text of a page. Its encoding is that of its first bytes (BOM), else UTF-8 if that is
+    valid, as in pages that a browser saved, else the declared one."""
     if data.startswith(_MARKS):
         return decoded(data)
     if not data.isascii():

@@ -1,4 +1,4 @@
-"""Records of JSON, one a line (.jsonl, .ndjson): their texts, under their titles."""
+"""Records of JSON, one per line (.jsonl, .ndjson): their texts, under their titles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(data: bytes) -> FileText:
 
 
 def _record(line: str, number: int) -> tuple[str, str]:
-    """The title, empty where there is none, and the text of a line."""
+    """The title of a line's record, empty where there is none, and its text."""
     try:
         record = json.loads(line)
     except ValueError as error:

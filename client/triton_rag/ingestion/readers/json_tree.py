@@ -13,11 +13,12 @@ from triton_rag.ingestion.readers.yaml_tree import TooManyValues, lines_of
 from triton_rag.ingestion.refused import refusal
 
 MAX_VALUES = 1_000
-"""People write fewer settings; more are lock files and exports, about which nobody asks."""
+"""Most values of a file: people write fewer settings, and nobody asks about lock files and exports,
+which have more."""
 
 
 def read(data: bytes) -> FileText:
-    """Raises `Unreadable` for JSON with more values, and for lists."""
+    """The text of JSON; raises `Unreadable` for more than `MAX_VALUES` values, and for lists."""
     try:
         found = json.loads(decoded(data))
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""LaTeX: its text without commands, in sections at its headings. Formulas stay as they are."""
+"""LaTeX: its text without commands, in sections that begin at its headings. Formulas stay."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _LEVELS = {
     )
 }
 _BRACED = r"\{(?:[^{}]|\{[^{}]*\})*\}"
-"""An argument; one level of braces may stand in it."""
+"""An argument, with at most one level of braces inside."""
 _BODY = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.DOTALL)
 _TITLE = re.compile(rf"\\title\s*(?:\[[^\]]*\])?({_BRACED})")
 _KEPT = re.compile(
@@ -29,7 +29,7 @@ _KEPT = re.compile(
 _COMMENT = re.compile(r"^[ \t]*%.*\n|(?<!\\)%.*", re.MULTILINE)
 _HEADING = re.compile(rf"\\({'|'.join(_LEVELS)})\*?\s*(?:\[[^\]]*\])?\s*({_BRACED})")
 _MARK = "\0"
-"""Before the level of a heading: no text has it."""
+"""Written before the level of a heading: no text has this character."""
 _NO_TEXT = re.compile(
     r"\\(?:begin|end)\s*\{(?:tabular|tabularx|longtable|array|minipage|multicols|list|thebibliography"
     rf"|wrapfigure)\*?\}}(?:\[[^\]]*\]|{_BRACED})*|\\(?:begin|end)\s*\{{[^{{}}]*\}}(?:\[[^\]]*\])?"
@@ -40,7 +40,7 @@ _NO_TEXT = re.compile(
 _ITEM = re.compile(r"\\item\s*(?:\[([^\]]*)\])?[ \t]*")
 _FOOTNOTE = re.compile(rf"\\footnote({_BRACED})")
 _COMMAND = re.compile(r"\\[a-zA-Z@]+\*?(?:\[[^\]]*\])?\{([^{}]+)\}(?:\{\})?")
-"""With its last argument, innermost first: `\\emph{\\texttt{a}}`."""
+"""A command with its last argument. The innermost is matched first: `\\emph{\\texttt{a}}`."""
 _DEEPEST = 8
 _SIGNS = {"LaTeX": "LaTeX", "TeX": "TeX", "ldots": "…", "dots": "…", "S": "§", "ss": "ß"} | {
     **{"textquotesingle": "'", "textbackslash": "\\", "textasciitilde": "~", "textbar": "|"},
@@ -50,7 +50,7 @@ _SIGN = re.compile(r"\\([a-zA-Z@]+)\*?(?:\{\}|[ \t]+)?")
 _BREAK = re.compile(r"\\\\\*?(?:\[[^\]]*\])?")
 _ESCAPED = re.compile(r"\\([&%$#_{} ,;:/-])")
 _SPACES = dict.fromkeys(" ,;:", " ") | dict.fromkeys("/-", "")
-"""Spaces of different widths, and where a word may be divided."""
+"""Signs for spaces of different widths, and for places where a word may be divided."""
 _TYPED = {"---": "—", "--": "–", "``": "“", "''": "”", "~": " ", "{": "", "}": ""}
 _TYPE = re.compile("|".join(map(re.escape, _TYPED)))
 
@@ -71,7 +71,7 @@ def read(data: bytes) -> FileText:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines and their levels, 0 for those that are no heading."""
+    """The lines, each with the level of its heading, or 0 for other lines."""
     for line in text.splitlines():
         is_heading = line.startswith(_MARK)
         yield (int(line[1]), line[2:]) if is_heading else (0, line.rstrip())

@@ -1,4 +1,4 @@
-"""Mail (.eml): who wrote what to whom and when; other files than messages are only named."""
+"""Mail (.eml): who wrote what to whom and when; of attachments, only messages are read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read(data: bytes) -> FileText:
 
 
 def add_message(data: bytes, blocks: Blocks, is_one_of_many: bool = False) -> tuple[str, list[str]]:
-    """Adds a message, under its subject if it is one of many; the subject, and the names of its
+    """Adds a message, under its subject if it is one of many; returns the subject, and the names of
     attachments. Raises `Unreadable`."""
     message = email.message_from_bytes(data, policy=email.policy.default)
     headers = _headers(message)
@@ -37,8 +37,8 @@ def add_message(data: bytes, blocks: Blocks, is_one_of_many: bool = False) -> tu
 
 
 def _add(message: EmailMessage, headers: dict[str, str], blocks: Blocks) -> Iterator[str]:
-    """Adds a message, its further texts without a name, and messages that are attached; the names
-    of other attachments."""
+    """Adds a message, its other texts that have no file name, and attached messages; gives the
+    names of other attachments."""
     blocks.paragraph("\n".join(f"{name}: {text}" for name, text in headers.items()))
     body = message.get_body(_BODIES)
     _add_body(body, blocks)
@@ -66,10 +66,10 @@ def _headers(message: EmailMessage) -> dict[str, str]:
 
 
 def _decoded(part: MIMEPart) -> str:
-    """The text of a part. Where its encoding is not named, unknown or wrong it is UTF-8, and what
-    isn't is Windows-1252, as mail programs take it."""
+    """The text of a part. If its encoding is missing, unknown or wrong, it is read as UTF-8, or if
+    that is invalid as Windows-1252, as mail programs do."""
     data = part.get_payload(decode=True)
-    assert isinstance(data, bytes)  # a part of text
+    assert isinstance(data, bytes)  # it is a part with text
     for encoding in (part.get_content_charset(""), "utf-8"):
         with suppress(LookupError, ValueError):
             return data.decode(encoding)
@@ -77,8 +77,8 @@ def _decoded(part: MIMEPart) -> str:
 
 
 def _header(message: EmailMessage, name: str) -> str:
-    """A header's text; as it is written where the library can't read it, such as a year 99999999999
-    (its errors are of many kinds)."""
+    """A header's text; unparsed if the library can't parse it, such as a year 99999999999 (which
+    raises many kinds of errors)."""
     try:
         return str(message[name] or "")
     except Exception:

@@ -1,4 +1,4 @@
-"""Mailboxes (.mbox): their messages, each under its subject; they are the pages."""
+"""Mailboxes (.mbox): their messages, each under its subject; messages are the pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from triton_rag.ingestion.readers.mail import add_message
 
 _BEGIN = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\n")
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
-"""Lines of a message that begin like a message."""
+"""Lines within a message that look like the beginning of another one."""
 
 
 def read(data: bytes) -> FileText:
@@ -23,7 +23,7 @@ def read(data: bytes) -> FileText:
         try:
             _, names = add_message(_QUOTED.sub(rb"\1", message), blocks, is_one_of_many=True)
             attached += len(names)
-        except Exception:  # the library's errors are of many kinds; the other messages are read
+        except Exception:  # the library raises many kinds; the other messages are read
             unread += 1
     counts = {"messages are damaged": unread, "attachments are not read": attached}
     remarks = tuple(f"{count:,} {what}" for what, count in counts.items() if count)

@@ -1,4 +1,4 @@
-"""Manual pages in roff (man(7) and mdoc(7)): their text, in sections, an option beside its text."""
+"""Manual pages in roff (man(7) and mdoc(7)): their text, in sections, each option with its text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CLOSERS = {".", ",", ":", ";", ")", "]", "?", "!"}
 
 
 def read(data: bytes) -> FileText:
-    """Raises `Unreadable` for other texts, such as old logs (`syslog.1`)."""
+    """The text of a manual page; raises `Unreadable` for others, such as old logs (`syslog.1`)."""
     text = decoded(data)
     if not _IS_MANUAL.search(text):
         raise Unreadable(NOT_ONE)
@@ -48,11 +48,11 @@ def read(data: bytes) -> FileText:
 class _Page:
     blocks: Blocks = field(default_factory=Blocks)
     words: list[str] = field(default_factory=list)
-    """The paragraph so far: pieces that follow each other after a space, or lines of code."""
+    """The paragraph so far: pieces to be joined by spaces, or lines of code."""
     name: str = ""
     title: str = ""
     term: list[str] = field(default_factory=list)
-    """What the next paragraph explains."""
+    """The term that the next paragraph explains."""
     waits_for_term: bool = False
     is_code: bool = False
     is_synopsis: bool = False
@@ -88,7 +88,7 @@ class _Page:
             self._text(self._macro(macro, arguments))
 
     def _paragraph(self, macro: str) -> None:
-        """A paragraph ends; a term that stands before an indented one belongs to that."""
+        """End a paragraph; a term before an indented paragraph belongs to that one."""
         if macro == "RS" and self.words and not self.term and len(self.words) <= 12:
             self.term, self.words = [" ".join(self.words)], []
         else:
@@ -137,7 +137,7 @@ class _Page:
             self._end()
 
     def _end(self, keeps_term: bool = False) -> None:
-        """Ends a paragraph. Its term stands in its first line: a quote of it has it."""
+        """End a paragraph. Its term is put into its first line, so that a quote includes it."""
         told = ("\n" if self.is_code else " ").join(self.words).strip("\n")
         self.words = []
         if told and self.term:

@@ -1,4 +1,4 @@
-"""Markdown, with the marks of notes: the file's own text, in sections at its headings."""
+"""Markdown, also that of note programs: the file's text, in sections that begin at its headings."""
 
 import re
 from collections.abc import Iterator, Set
@@ -13,10 +13,10 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}(?P<marks>#{1,6})[ \t]+(?P<text>.*?)[ \t]*#*[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _NO_PARAGRAPH = re.compile(r"\s*([-*+>|#]|\d+[.)]|$)| {4}")
-"""What an underline makes no heading of."""
+"""A line that an underline does not make a heading."""
 
 _DIVIDER = re.compile(r" {0,3}\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?)?[ \t]*$")
-"""Below the names of a table's columns."""
+"""The line below the names of a table's columns."""
 _BAR = re.compile(r"(?<!\\)\|")
 
 _FRONT_MATTER = re.compile(
@@ -33,30 +33,30 @@ _COMMENT = re.compile(
     r"|^import [^\n]+ from ['\"][^'\"\n]+['\"];?$",
     re.DOTALL | re.MULTILINE,
 )
-"""Comments; calls of Hugo and imports of MDX, which bring nothing of the file's own."""
+"""Comments, calls of Hugo and imports of MDX: none of them is text of the file."""
 _WIKI_LINK = re.compile(r"!?\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]+)\]\]")
 _SIZE = re.compile(r"(?<=\S)\|\d+(?:x\d+)?(?=\]\])")
-"""How wide a picture is shown, behind its name."""
+"""The width of a picture, after its name."""
 _BLOCK_NAME = re.compile(r"[ \t]\^[a-zA-Z\d-]+[ \t]*$", re.MULTILINE)
-"""What links name a paragraph by."""
+"""The name of a paragraph, for links."""
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\((?![A-Za-z][\w+.-]*:)[^()\n]*\)")
-"""To another file or place of the same notes; addresses elsewhere stay."""
+"""A link to another file or place of the same notes; links to other addresses stay."""
 _HEADING_NAME = re.compile(
     r"^( {0,3}#{1,6}[ \t][^\n{}]*[^\s{}])[ \t]*\{[#.][^{}\n]*\}[ \t]*$", re.MULTILINE
 )
-"""What links name a heading by: `# Prices {#prices}`."""
+"""The name of a heading, for links: `# Prices {#prices}`."""
 _LINK_IN_HEADING = re.compile(r"(?<!\w)\[([^\[\]]+)\](?:\([^()\s]*\)|\[[^\[\]]*\])?")
 _ROLE = re.compile(r"\{[A-Za-z][\w:+-]*\}\Z")
-"""Before code in the Markdown of Sphinx: what it names, such as `{class}`."""
+"""A role before code in the Markdown of Sphinx, such as `{class}`."""
 _EMPHASIS = re.compile(r"(?<![\w*=])(\*{1,3}|==)(?=[^\s=])([^*\n]+?)(?<=[^\s=])\1(?![\w*=])")
 _CALLOUT = re.compile(r"^(>\s*)\[!\w+\][-+]?[ \t]*", re.MULTILINE)
 _TAG = re.compile(
     r"(?P<code>(?<=\n\n)(?:(?: {4}|\t).*(?:\n|\Z))+)"
     r"|</?(?P<name>[A-Za-z][\w.]*)(?:\s[^<>]*?)?(?P<is_empty>/)?>"
 )
-_END_TAG = re.compile(r"</([A-Za-z][\w.]*)>")
 """A tag of HTML, or an indented block, which may be code and keeps its tags."""
+_END_TAG = re.compile(r"</([A-Za-z][\w.]*)>")
 _BLOCKS = {
     *("blockquote", "br", "center", "dd", "details", "div", "dl", "dt", "h1", "h2", "h3", "h4"),
     *("hr", "li", "ol", "p", "picture", "source", "summary", "table", "tbody", "td", "th"),
@@ -74,13 +74,13 @@ def read(data: bytes) -> FileText:
 
 
 def _divided(text: str) -> tuple[str, str]:
-    """The lines of the front matter, and what follows."""
+    """The lines of the front matter, and the text after it."""
     found = _FRONT_MATTER.match(text)
     return (found["yaml"] or found["toml"], text[found.end() :]) if found else ("", text)
 
 
 def _worded(text: str) -> str:
-    """The text with the words of pictures, and of links and callouts of notes; no comments."""
+    """The text without comments, and with only the words of pictures, links and callouts."""
     parts, start, blocks = list[str](), 0, _BLOCKS | set(_END_TAG.findall(text))
     for code in _CODE.finditer(text):
         parts += [_ROLE.sub("", _words(text[start : code.start()], blocks)), code[0]]
@@ -90,7 +90,7 @@ def _worded(text: str) -> str:
 
 def _words(text: str, blocks: Set[str]) -> str:
     def untagged(tag: re.Match[str]) -> str:
-        """Removes tags of HTML and of components, which are closed; placeholders stay."""
+        """Removes tags of HTML and of components, which are closed; placeholders (<name>) stay."""
         name = tag["name"] or ""
         if name.lower() in INLINE:
             return ""
@@ -103,7 +103,7 @@ def _words(text: str, blocks: Set[str]) -> str:
 
 
 def _with_named_cells(lines: list[str]) -> Iterator[str]:
-    """The lines, rows of tables with the names of their columns: a row is quoted alone."""
+    """The lines; rows of tables with the names of their columns, because a row is quoted alone."""
     names: list[str] = []
     fence = ""
     for line, below in pairwise([*lines, ""]):
@@ -127,7 +127,7 @@ def _cells(line: str) -> list[str]:
 
 
 def headings(text: str) -> Iterator[tuple[int, int, str]]:
-    """Where each heading begins, its level from 1, and its words; none of blocks of code."""
+    """Where each heading begins, its level from 1, and its words; without blocks of code."""
     fence, before, start = "", "", 0
     for line in text.splitlines(keepends=True):
         bare = line.rstrip("\r\n")

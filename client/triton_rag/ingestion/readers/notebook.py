@@ -1,4 +1,4 @@
-"""Jupyter notebooks: their texts and their code, without what the code has printed."""
+"""Jupyter notebooks: their texts and their code, without the code's output."""
 
 import json
 from typing import Any

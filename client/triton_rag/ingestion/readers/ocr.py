@@ -1,7 +1,7 @@
 """The lines of a page that is a picture, by RapidOCR and the models in its package (PP-OCRv6).
 
-They read Latin, Chinese and Japanese script. Of another one they are not sure, and such a page is
-not taken.
+They read Latin, Chinese and Japanese script. With another script their confidence is low, and the
+page is left out.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from rapidocr import RapidOCR
 from triton_rag.ingestion.readers.pdf_lines import HYPHEN, Line
 
 DPI = 150
-"""At 150 as at 200 dpi 99 % of the words of a printed page were right."""
+"""Resolution of a page's picture: with 150 as with 200 dpi, 99 % of printed words were right."""
 LEAST_SIDE = 1000
-"""In pixels, of the longer side: some programs give a scan the size of a stamp."""
+"""Least length of the longer side, in pixels: some programs declare a tiny size for a scan."""
 MAX_SIDE = 3000
-"""In pixels; larger pictures are made smaller."""
+"""Most length of a side, in pixels; larger pictures are made smaller."""
 
 _THREADS = 2
 _LEAST_SURE = 0.85
-"""Share that the model is sure of: 0.96 and more on print in its scripts, 0.82 on Greek."""
+"""Least mean confidence of the model: 0.96 and more on print in its scripts, 0.82 on Greek."""
 _LARGER = 1.35
-"""Type of so many times the usual size is larger; less is how letters differ in height."""
+"""Type counts as larger from this many times the usual height: letters differ in height by less."""
 _TURNS = (0, 1, 3, 2)
-"""How pages are scanned, in quarters of a circle; the first that can be read is right."""
+"""Rotations to try, in quarters of a circle; the first one with readable text is used."""
 _SAME_ROW = 0.5
-"""Shares of the height by which boxes of one line overlap."""
+"""Share of the smaller height by which boxes of one line overlap at least."""
 _FEWEST_ROWS = 5
 _COLUMN_SHARE, _COLUMN_FILLED = 0.3, 0.6
-"""A column of text has so much of the page's width, and lines of so much of its own. Those of a
-table have less."""
+"""Least shares of a column of text: its width of the page's, and its lines' width of its own.
+Columns of a table have less."""
 _MOST_ACROSS = 0.3
 
 
 @dataclass(frozen=True)
 class Box:
-    """Text and the place of it, in pixels from the upper left corner."""
+    """Text and its place, in pixels from the upper left corner."""
 
     text: str
     left: float
@@ -63,9 +63,9 @@ class Box:
 
 
 def read_picture(pixels: Any, points: float) -> list[Line]:
-    """The lines of a page in the order of reading; none where the model is not sure of them.
+    """The lines of a page in the order of reading; none if the model's confidence is too low.
 
-    `pixels` is an array of uint8 [height, width, 3], blue first; each has `points` points.
+    `pixels` is an array of uint8 [height, width, 3], blue first; a pixel is `points` points wide.
     """
     for turns in _TURNS:
         turned = np.ascontiguousarray(np.rot90(pixels, turns))
@@ -80,7 +80,7 @@ def read_picture(pixels: Any, points: float) -> list[Line]:
 
 
 def _boxes(pixels: Any) -> tuple[list[Box], float]:
-    """The text in a picture, and the share of its characters that the model is sure of."""
+    """The text in a picture, and the model's mean confidence per character, 0 to 1."""
     found = _model()(pixels, use_cls=False)
     texts, scores = found.txts or (), found.scores or ()
     letters = sum(map(len, texts))
@@ -94,11 +94,11 @@ def _boxes(pixels: Any) -> tuple[list[Box], float]:
 
 
 def level(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The corners of boxes, FLOAT64 [boxes, 4, 2] from the upper left one on, turned so that lines
-    are level: on a skewed scan the left of a line is as high as the right of another one."""
+    """The corners of boxes, FP64 [boxes, 4, 2] beginning with the upper left one, rotated so that
+    lines are level: on a skewed scan, parts of different lines would have the same height."""
     along = corners[:, 1] - corners[:, 0]
     lengths = np.hypot(*along.T)
-    x, y = along[lengths >= np.median(lengths)].T  # the longer ones tell it better
+    x, y = along[lengths >= np.median(lengths)].T  # longer boxes show the angle better
     angle = float(np.median(np.arctan2(y, x)))
     cosine, sine = math.cos(angle), math.sin(angle)
     turned: NDArray[np.float64] = corners @ np.array([[cosine, -sine], [sine, cosine]])
@@ -110,15 +110,15 @@ def _model() -> RapidOCR:
     return RapidOCR(
         params={
             "Global.log_level": "error",
-            "Global.text_score": 0.0,  # what it is unsure of tells that it can't read the page
+            "Global.text_score": 0.0,  # uncertain text shows that it can't read the page
             "EngineConfig.onnxruntime.intra_op_num_threads": _THREADS,
         }
     )
 
 
 def columns(boxes: Sequence[Box]) -> list[list[Box]]:
-    """The boxes in groups to be read one after the other: two columns of text are two groups, and
-    what stands across both divides them."""
+    """The boxes in groups to be read one after the other: two columns of text are two groups, and a
+    box across both columns ends them."""
     middle = _gutter(boxes)
     if middle is None:
         return [list(boxes)]
@@ -139,8 +139,8 @@ def columns(boxes: Sequence[Box]) -> list[list[Box]]:
 def _without_heading(
     left: list[Box], right: Sequence[Box], below: Box
 ) -> tuple[list[Box], list[Box]]:
-    """The left column, and its last line if that is the heading of what stands below both: under
-    the right column too, and nearer to what follows."""
+    """The left column, and its last line apart if that is the heading of what is below both
+    columns: it is below the right column too, and nearer to what follows."""
     *column, last = left or [below]
     if not column or last.top < max((box.bottom for box in right), default=below.top):
         return left, []
@@ -149,7 +149,7 @@ def _without_heading(
 
 
 def _gutter(boxes: Sequence[Box]) -> float | None:
-    """Where two columns of text meet; None where there are none."""
+    """The x coordinate between two columns of text; None where there are none."""
     crossed, page_width = {}, _width(boxes)
     for middle in {box.right for box in boxes}:
         sides = [b for b in boxes if b.right <= middle], [b for b in boxes if b.left >= middle]
@@ -166,12 +166,12 @@ def _is_column(boxes: Sequence[Box], page_width: float) -> bool:
 
 
 def _width(boxes: Sequence[Box]) -> float:
-    """What the boxes take together."""
+    """The width that the boxes take together."""
     return max(box.right for box in boxes) - min(box.left for box in boxes)
 
 
 def _rows(boxes: Sequence[Box]) -> list[list[Box]]:
-    """Boxes that stand side by side, from left to right, from the top down."""
+    """Rows of boxes that are side by side, each from left to right, from the top down."""
     rows: list[list[Box]] = []
     for box in sorted(boxes, key=lambda box: box.top + box.bottom):
         last = rows[-1][-1] if rows else None
@@ -197,7 +197,7 @@ def _joined(row: Sequence[Box]) -> Box:
 
 
 def even(rows: Sequence[Box]) -> list[Box]:
-    """The rows with one height for all but those in larger type."""
+    """The rows, with the same height for all but those in larger type."""
     usual = statistics.median(row.height for row in rows)
     return [
         row if row.height > _LARGER * usual else replace(row, top=row.bottom - usual)

@@ -1,4 +1,4 @@
-"""Descriptions of an API in OpenAPI's (or Swagger's) terms: its calls and its schemas."""
+"""Descriptions of an API by OpenAPI (or Swagger): its calls and its schemas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from triton_rag.ingestion.file_text import Blocks, FileText
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _MOST_NAMED = 40
-"""Values of an enumeration that are named."""
+"""Most values of an enumeration that are named."""
 
 Node = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""OpenDocument texts (.odt) and slides (.odp), which are the pages: text, lists, tables, notes."""
+"""OpenDocument texts (.odt) and slides (.odp): text, lists, tables, notes; slides are the pages."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _ROW, _CELL = f"{_TABLE}table-row", f"{_TABLE}table-cell"
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 _BOX = f"{_DRAW}text-box"
-"""What stands beside the text, such as a figure's caption; it is read behind its paragraph."""
+"""Element beside the text, such as a figure's caption; it is read after its paragraph."""
 _SVG = "{urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0}"
 _PRESENTATION = "{urn:oasis:names:tc:opendocument:xmlns:presentation:1.0}"
 _NO_CONTENT = {"date-time", "footer", "header", "page-number", "page"}
-"""Classes of frames that stand on every slide."""
+"""Classes of frames that are on every slide."""
 _SPACES = {f"{_TEXT}s", f"{_TEXT}tab", f"{_TEXT}line-break"}
 _BLOCKS = {f"{_TEXT}p", f"{_TEXT}h", f"{_TEXT}note", f"{_SVG}title", f"{_SVG}desc"}
-"""What stands apart from the words around it."""
+"""Elements that are separate from the words around them."""
 _INDEXES = ("bibliography", "alphabetical-index", "illustration-index", "table-index", "user-index")
 _NOT_TEXT = {
-    *(f"{_TEXT}{index}-source" for index in _INDEXES),  # how their entries are made
+    *(f"{_TEXT}{index}-source" for index in _INDEXES),  # templates of their entries
     *(f"{_TEXT}tracked-changes", f"{_OFFICE}annotation", f"{_TEXT}table-of-content"),
 }
 
@@ -82,7 +82,7 @@ def _add_boxes(element: Element, blocks: Blocks) -> None:
 
 
 def _outermost(element: Element, tags: set[str]) -> Iterator[Element]:
-    """What is inside an element and has one of the tags, without what is inside that."""
+    """Elements with one of the tags inside an element, without those inside each other."""
     for child in element:
         if child.tag in tags:
             yield child

@@ -1,4 +1,4 @@
-"""Org: its text without marks, in sections at its headings."""
+"""Org: its text without marks, in sections that begin at its headings."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from triton_rag.ingestion.file_text import FileText, from_lines
 from triton_rag.ingestion.readers.plain import decoded
 
 _HEADING = re.compile(r"(?P<stars>\*+)[ \t]+(?P<words>.*?)(?:[ \t]+:[\w@#%:]+:)?[ \t]*$")
-"""Without its tags."""
+"""A heading, without its tags."""
 _DRAWER = re.compile(r"[ \t]*:[\w-]+:[ \t]*$")
 _DRAWER_END = re.compile(r"[ \t]*:END:[ \t]*$", re.IGNORECASE)
 _BLOCK = re.compile(r"[ \t]*#\+(?P<edge>begin|end)_(?P<kind>\w+)", re.IGNORECASE)
@@ -18,7 +18,7 @@ _KEPT_KEYS = ("title", "subtitle", "caption")
 _TITLE = re.compile(r"^#\+title:[ \t]*(.+?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _COMMENT = re.compile(r"[ \t]*#(?: |$)")
 _NAMED_LINK = re.compile(r"\[\[[^\[\]]+\]\[([^\[\]]+)\]\]")
-"""It may go on in the next line."""
+"""A link with a name, which may continue in the next line."""
 _LINK = re.compile(r"\[\[(?:file:)?([^\[\]\n]+)\]\]")
 _EMPHASIS = re.compile(
     r"(?<![^\s({'\"-])(?P<mark>[*/_=~])(?=\S)(?P<words>(?:(?!(?P=mark))[^\n]){1,200}?)(?<=\S)(?P=mark)(?![^\s.,:;!?'\")}\[-])"
@@ -55,7 +55,7 @@ def _lines(lines: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _words(line: str) -> str:
-    """A line with the words of links, and without marks of emphasis; code keeps one kind."""
+    """A line with only the words of links, and without marks of emphasis; code keeps one mark."""
     return _EMPHASIS.sub(_shown, _LINK.sub(r"\1", line))
 
 

@@ -22,12 +22,12 @@ _NO_TITLE = re.compile(
     r"|.*\.(docx?|pptx?|xlsx?|odt|tex|dvi|indd|pmd|ps|pdf|rtf|html?|mif)$",
     re.IGNORECASE,
 )
-"""What programs write instead of a title: the name of a file."""
+"""Names of files, which programs write instead of a title."""
 _FEWEST_BOOKMARKS = 2
 _PICTURES_DEPTH = 3
 _ROW = 4
 _ENTRIES = {pdfium.FPDF_ANNOT_WIDGET, pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_STAMP}
-"""Fields of forms, and what is typed or stamped onto a page."""
+"""Annotations with text: fields of forms, and text that was typed or stamped onto a page."""
 _SHOWN_RANGES = 5
 _OCR = "triton-rag ingest --ocr reads it, or add a text layer with an OCR program"
 _OCR_FAILED = "OCR is not sure what it says"
@@ -37,14 +37,14 @@ _GUESSED = "its fonts don't say which letters they draw"
 
 @dataclass(frozen=True)
 class _Pages:
-    """The lines of each page, and the numbers, from 0, of those that have none."""
+    """The lines of each page, and the numbers, from 0, of pages without readable lines."""
 
     lines: list[list[Line]]
     blank: list[int]
     scanned: list[int]
-    """Blank ones with a picture."""
+    """Pages without text but with a picture."""
     guessed: list[int]
-    """Those whose text is no text."""
+    """Pages whose characters make no sense (pdf_guessed.py)."""
     ocr_pages: int
 
     def check(self, is_by_ocr: bool) -> None:
@@ -98,8 +98,8 @@ def _pages(pdf: pypdfium2.PdfDocument, on_page: OnPage | None) -> _Pages:
 
 
 def _filled_lines(pdf: pypdfium2.PdfDocument, number: int) -> list[Line]:
-    """The lines of a page, from 0. What is filled into a form, or typed onto the page, ends the
-    line that is the nearest beside or above it."""
+    """The lines of a page, whose number is from 0. Text that was filled into a form, or typed onto
+    the page, is added to the nearest line beside or above it."""
     page = pdf[number]
     lines = page_lines(page)
     if not any(kind in _ENTRIES for kind in _annotations(page)):
@@ -118,7 +118,7 @@ def _filled_lines(pdf: pypdfium2.PdfDocument, number: int) -> list[Line]:
 
 
 def _annotations(page: pypdfium2.PdfPage) -> Iterator[int]:
-    """The kinds of what is put onto a page; most are links."""
+    """The kinds of a page's annotations; most are links."""
     for index in range(pdfium.FPDFPage_GetAnnotCount(page)):
         annotation = pdfium.FPDFPage_GetAnnot(page, index)
         kind = int(pdfium.FPDFAnnot_GetSubtype(annotation))
@@ -127,7 +127,8 @@ def _annotations(page: pypdfium2.PdfPage) -> Iterator[int]:
 
 
 def _distance(line: Line, entry: Line) -> float:
-    """How far what is filled in is from the nearer end of a line; beside counts before above."""
+    """Distance of filled-in text from the nearer end of a line; a line beside it is nearer than one
+    above."""
     aside = min(abs(line.x - entry.x), abs(line.end_x - entry.x))
     return aside + _ROW * abs(line.end_y - entry.y)
 
@@ -135,8 +136,8 @@ def _distance(line: Line, entry: Line) -> float:
 def _read_pictures(
     pdf: pypdfium2.PdfDocument, numbers: Iterable[int], on_page: OnPage
 ) -> dict[int, list[Line]]:
-    """The lines of those pages, from 0, of whose text OCR is sure."""
-    from triton_rag.ingestion.readers import ocr  # which loads a model
+    """The lines of pages by number, from 0: only pages whose text OCR is sure of."""
+    from triton_rag.ingestion.readers import ocr  # it loads a model
 
     read = {}
     for number in numbers:
@@ -164,9 +165,9 @@ def _bookmarks(pdf: pypdfium2.PdfDocument) -> Iterator[tuple[int, int, str]]:
 
 
 def _placed(bookmarks: Sequence[tuple[int, int, str]], texts: Sequence[str]) -> Iterator[Heading]:
-    """Bookmarks at their words on their page, in order.
+    """Headings from bookmarks, placed at their words on their page, in order.
 
-    One whose words are not found there counts from the page's beginning.
+    A bookmark whose words are not found there is placed at the page's beginning.
     """
     for page, marks in groupby(sorted(bookmarks, key=_page), _page):
         at = 0
@@ -176,7 +177,7 @@ def _placed(bookmarks: Sequence[tuple[int, int, str]], texts: Sequence[str]) -> 
 
 
 def _sections(texts: Sequence[str], headings: Sequence[Heading]) -> tuple[Section, ...]:
-    """One at each page, and one at each heading."""
+    """Sections: one begins at each page, and one at each heading."""
     outline, sections, start = Outline(), list[Section](), 0
     path: Headings = ()
     of_page = {page: list(found) for page, found in groupby(headings, lambda each: each.page)}
@@ -195,7 +196,7 @@ def _page(bookmark: tuple[int, int, str]) -> int:
 
 
 def _find(words: str, text: str, start: int) -> int:
-    """Where a line of these words begins, -1 where there is none."""
+    """Where a line with these words begins; -1 if there is none."""
     pattern = (
         r"^[ \t]*(?:[\dA-Z][\d.]*\s+)?" + r"\s+".join(map(re.escape, words.split())) + r"[ \t]*$"
     )
@@ -204,7 +205,7 @@ def _find(words: str, text: str, start: int) -> int:
 
 
 def _remarks(numbers: Sequence[int], page_count: int, what: str, why: str) -> Iterator[str]:
-    """Which pages are not read. Consecutive ones are named as one range."""
+    """A remark on the pages that are not read; consecutive pages are named as a range."""
     ranges: list[list[int]] = []
     for number in (index + 1 for index in numbers):
         if ranges and ranges[-1][-1] == number - 1:

@@ -1,7 +1,7 @@
 """Pages of a PDF whose fonts don't say which characters they draw.
 
-PDFium then takes the codes in the file for characters. In TeX's Latin type that is nearly right; in
-Cyrillic, Greek or Indian type, or where a program numbered the letters as it met them, it is not.
+PDFium then takes the codes in the file for characters. For TeX's Latin fonts that is nearly right.
+It is wrong for Cyrillic, Greek or Indian fonts, and if a program numbered letters as they occurred.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from collections.abc import Sequence
 from triton_rag.ingestion.readers.pdf_lines import Line
 
 _GUESSED_SHARE = 0.5
-"""A page with more of its characters in such type is looked at."""
+"""A page is checked if a larger share of its characters is in such fonts."""
 _LEAST_PLAUSIBLE = 0.6
-"""Share of its guessed words that look like words. Measured on 300 such pages of 50 PDFs: 0.7 and
-more on readable ones, below 0.5 on the others."""
+"""Least share of a readable page's guessed words that look like words. On 300 such pages of 50 PDFs
+it was 0.7 and more on readable ones, below 0.5 on the others."""
 _FEWEST_WORDS = 10
 _NO_LETTERS = "\x00-\x08\x0b\x0c\x0e\x0f\x17-\x1f\x7f-\x9f"
-"""Codes that are none of a letter, quote or dash in any encoding of TeX."""
+"""Codes that are no letter, quote or dash in any of TeX's encodings."""
 _WORD = re.compile(f"(?:[^\\W\\d_]|[{_NO_LETTERS}])+")
 _HAS_NO_LETTER = re.compile(f"[{_NO_LETTERS}]")
 _HUMPS = re.compile(r"[A-ZÀ-Þ]{2,}|[A-ZÀ-Þ]?[a-zß-ÿ]+|.")
 _LATIN_END = "\u0250"
 _MIXED = {"LATIN", "GREEK", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "COMBINING", "ZERO"}
-"""How the names of characters begin that stand beside those of another alphabet in a word."""
+"""First words of Unicode names: such characters may be in a word with those of another alphabet."""
 _LEAST_LETTERS = 4
 _LONG_WITHOUT_VOWEL = 5
 _VOWELS = frozenset("aeiouyæœø")
 
 
 def unreadable_pages(pages: Sequence[Sequence[Line]]) -> list[int]:
-    """The pages, from 0, whose text is no text in any language. Of a page with few words all those
-    of the file decide."""
+    """Numbers, from 0, of the pages whose text is in no language. A page with few words is judged
+    by all guessed words of the file."""
     suspects = {n: _judged(lines) for n, lines in enumerate(pages) if _is_mostly_guessed(lines)}
     whole = [judgement for judged in suspects.values() for judgement in judged]
     return [
@@ -50,7 +50,7 @@ def _is_mostly_guessed(lines: Sequence[Line]) -> bool:
 
 
 def _judged(lines: Sequence[Line]) -> list[bool]:
-    """Whether each word is one. Formulas have short ones, which tell nothing."""
+    """Whether each word looks like one; short ones, as in formulas, are left out."""
     words = (word for line in lines if line.is_guessed for word in _WORD.findall(line.text))
     return [
         _is_plausible(word)
@@ -64,8 +64,8 @@ def _are_words(judged: Sequence[bool]) -> bool:
 
 
 def _is_plausible(word: str) -> bool:
-    """Whether it is made as words are: of plain letters mostly, with a vowel, and with capitals
-    where parts begin. One of another alphabet than the Latin one has no third."""
+    """Whether it looks like a word: mostly plain letters, with a vowel, and capitals only where its
+    parts begin. A word in another alphabet must not mix alphabets."""
     if _HAS_NO_LETTER.search(word):
         return False
     if max(word) >= _LATIN_END:

@@ -1,4 +1,4 @@
-"""Paragraphs, headings and the title of a PDF, by the place and the type of its lines."""
+"""Finds paragraphs, headings and the title of a PDF, by place and type (font) of its lines."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from triton_rag.ingestion.readers.pdf_lines import Line
 Pages = Sequence[Sequence[Line]]
 
 _SIZE_STEP = 0.5
-"""Sizes are told apart in such steps, in points."""
+"""Sizes of type are rounded to multiples of this, in points."""
 _LARGER, _TITLE_LARGER = 1.1, 1.2
-"""A heading's type has so many times the size of the text's, a title's so many."""
+"""Least size of a heading's type, and of a title's, as a multiple of the text's."""
 _BOLDER = 130
 _SPACING = 1.2
-"""Lines are so many sizes apart where no others tell."""
+"""Distance of lines, in sizes of their type, if the file has too few to measure it."""
 _FEWEST_GAPS = 5
 _PARAGRAPH_GAP = 1.25
-"""Between paragraphs is so many times the usual distance of lines."""
+"""Paragraphs are farther apart than this multiple of the usual distance of lines."""
 _INDENT = (0.6, 4.0)
-"""The first line of a paragraph is so far to the right, in sizes of its type."""
+"""Least and most indentation of a paragraph's first line, in sizes of its type."""
 _SENTENCE_END = re.compile(r"[.!?:…。！？؟۔।॥։።။។][\"'”’)\]]*$")
 _WORD = re.compile(r"[^\W\d_]{2}")
 _UNSPACED = re.compile("[\u3001-\u30ff\u3400-\u9fff\uff01-\uff5e]{2}")
-"""Characters of Chinese and Japanese."""
+"""Two characters of Chinese or Japanese."""
 _NO_HEADING = re.compile(r"[•‣▪◦–—*\-$>#]|.*[,;]$|.*[–—…] *\d*$|(?:.* )?=[ \w]")
 _SENTENCE = re.compile(r"(?:\S+ ){5}.*[.。]$")
-"""In a file that is mostly tables in small type, the text's own type is larger than usual."""
+"""A sentence, which is no heading. It can seem so if most of a file is tables in small type."""
 _MOST_LINES, _MOST_CHARACTERS = 3, 150
-"""What a heading has."""
+"""Most lines and characters of a heading."""
 _LEAST_BODY = 0.35
-"""Share of the text that has one size. In less, such as of scans, sizes mean nothing."""
+"""Least share of the text in its most frequent size; with less, as in scans, sizes mean nothing."""
 _OFTEN = 4
-"""Words that stand so often as a heading are none."""
+"""Words that occur so often as a heading are no heading."""
 
 
 @dataclass(frozen=True)
 class Heading:
-    """Where a heading begins in the text of a page, which counts from 0."""
+    """Where a heading begins in the text of a page; pages are numbered from 0."""
 
     page: int
     start: int
     level: int
-    """From 1, the largest type."""
+    """The level, from 1 for the largest type."""
     words: str
 
 
@@ -74,7 +74,7 @@ class _Group:
 
 
 class _Type:
-    """The type of most of the text, and how far its lines are apart."""
+    """The type of most of the text, and the distances of its lines."""
 
     def __init__(self, pages: Pages) -> None:
         lines = [line for page in pages for line in page]
@@ -101,8 +101,8 @@ class _Type:
         return bool(is_indented) or self._changes(line, after)
 
     def _changes(self, line: Line, after: Line) -> bool:
-        """Whether the type does. A line may begin with a heading or a name in a little larger type,
-        and begin or end with code in lighter type."""
+        """Whether the type changes. A line may begin with a heading or name in slightly larger
+        type, and begin or end with code in lighter type."""
         bold = self.weight + _BOLDER
         is_bold = line.weight >= bold, after.weight >= bold
         is_resized = _size(line) != _size(after)
@@ -123,7 +123,7 @@ class _Type:
 
 
 def lay_out(pages: Pages) -> Layout:
-    """What the pages say, in the order in which it was written."""
+    """The layout of the pages, with their text in the order of the file."""
     kind = _Type(pages)
     texts, groups = [], list[_Group]()
     for number, lines in enumerate(pages):
@@ -150,7 +150,7 @@ def _page(number: int, lines: Sequence[Line], kind: _Type) -> tuple[str, list[_G
 
 
 def _is_one_run(line: Line, after: Line) -> bool:
-    """Whether Chinese or Japanese goes on in the next line, which takes no space."""
+    """Whether Chinese or Japanese continues in the next line, which needs no space between."""
     ends = line.text[-1:] + after.text[:1]
     return bool(_UNSPACED.fullmatch(ends)) and line.end_x >= after.end_x - 2 * line.size
 
@@ -172,7 +172,7 @@ def _title(groups: Iterable[_Group], size: float) -> str:
 
 
 def _usual_gaps(pages: Pages) -> dict[float, float]:
-    """How far lines of each size of type are apart most often."""
+    """The most frequent distance of lines, for each size of type."""
     gaps: dict[float, Counter[float]] = {}
     for page in pages:
         for line, after in pairwise(page):

@@ -12,7 +12,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 HYPHEN = "\ufffe"
-"""What PDFium makes of a hyphen that divides a word over two lines, which it then joins."""
+"""PDFium's character for a hyphen that divides a word at the end of a line; it joins the lines."""
 _DIVIDED = re.compile(rf"(\w*)(?:{HYPHEN}|\u00ad)\s*(\w*)")
 _CONJUNCTIONS = {
     "and",
@@ -29,10 +29,10 @@ _CONJUNCTIONS = {
     "of",
     "och",
 }
-"""Behind a hyphen that stands for the rest of a word: "pre- and post-war"."""
+"""Words after a hyphen that replaces the rest of a word: "pre- and post-war"."""
 _HYPHENATED = re.compile(r"\w+-\w+")
 _LEADERS = re.compile(r"(?:[ .]\.){4,}\s*")
-"""The dots of a table of contents, each of which would be a token."""
+"""The dots of a table of contents; each of them would be a token."""
 _ELLIPSIS = re.compile(r"(?: ?\.){3}(?![ .]*\.)")
 _BULLET = re.compile(r"^[\x80-\x9f\uf0a7\uf0b7\uf0d8](?=\s)")
 """Bullets of fonts that don't tell which characters they have."""
@@ -42,26 +42,26 @@ _LIGATURES = {
     for first in (0x0B, 0x1B)
     for code, ligature in enumerate(("ff", "fi", "fl", "ffi", "ffl"), start=first)
 }
-"""By their codes in TeX's fonts, which are what PDFium gives where the file doesn't say more."""
+"""Ligatures by their codes in TeX's fonts, which PDFium gives if the file names no characters."""
 _LIGATURE = re.compile("(?<=[a-z])[\x0b-\x0f\x1b-\x1f]|[\x0b-\x0f\x1b-\x1f](?=[a-z]{2}|[tx]\\b)")
 _ADOBE = {0xF700 + ord(plain): plain for plain in "0123456789abcdefghijklmnopqrstuvwxyz"}
 _ADOBE |= dict(zip(range(0xF6C4, 0xF6C9), "гбдпт", strict=True))
-"""Adobe's codes of old figures, small capitals and Serbian italics."""
+"""Adobe's codes of old-style figures, small capitals and Serbian italics."""
 _SHARP_S = re.compile(r"(?<=[a-zäöü])ÿ")
-"""Its code, too."""
+"""The code of ß in TeX's fonts, too."""
 _BOLD = re.compile(r"bold|black|heavy|cmbx", re.IGNORECASE)
 """Words in the name of a bold font: many files don't give its weight."""
 BOLD = 700
 _NAME_BYTES = 128
 _SAME_LINE = 0.6
-"""In sizes of the type: superscripts are less far from the line."""
+"""Pieces are on one line if they are less far apart, in sizes of the type: superscripts are."""
 _WORD_GAP = 1.0
-"""In sizes of the type: what follows on the line is nearer."""
+"""Largest usual gap within a line, in sizes of the type; up to twice as much is allowed."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line. Places are baselines in points, from the lower left corner of the page.
+    """A line. Places are on its baseline, in points from the lower left corner of the page.
 
     PDFium joins a divided word, so a line may end on the line below.
     """
@@ -74,16 +74,16 @@ class Line:
     size: float
     """The size of its first letter, in points."""
     weight: int
-    """The lesser one of its first and last letter: 400 is regular, 700 bold."""
+    """The smaller weight of its first and last letter: 400 is regular, 700 bold."""
     end_size: float = 0.0
-    """That of its last letter."""
+    """The size of its last letter, in points."""
     is_guessed: bool = False
     """Whether the font of its first and last letter doesn't say which characters it has, so that
     PDFium takes their codes for characters."""
 
 
 def page_lines(page: pypdfium2.PdfPage) -> list[Line]:
-    """The lines with words of a page, in the order in which they were written."""
+    """The lines of a page that have words, in the order of the file."""
     lines: list[Line] = []
     for line in _lines(page.get_textpage()):
         if lines and _goes_on(lines[-1], line):
@@ -94,8 +94,8 @@ def page_lines(page: pypdfium2.PdfPage) -> list[Line]:
 
 
 def undivided(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """The pages with whole words, and without characters that none is. A hyphen stays if the word
-    has it elsewhere, or a capital behind it."""
+    """The pages with divided words joined, and without control characters. A hyphen stays if the
+    word has it elsewhere, or a capital after it."""
     texts = (line.text for page in pages for line in page)
     hyphenated = {word.casefold() for text in texts for word in _HYPHENATED.findall(text)}
 
@@ -128,7 +128,7 @@ def _lines(page: pypdfium2.PdfTextPage) -> Iterator[Line]:
 
 
 def _goes_on(line: Line, after: Line) -> bool:
-    """PDFium begins a line after a superscript, too."""
+    """Whether `after` belongs to the same line: PDFium begins a line after a superscript, too."""
     is_level = abs(after.y - line.end_y) < _SAME_LINE * line.size
     return is_level and 0 < after.x - line.end_x < 2 * _WORD_GAP * line.size
 
@@ -141,7 +141,7 @@ def _joined(line: Line, after: Line) -> Line:
 
 
 def _is_tight(line: Line, after: Line) -> bool:
-    """Punctuation behind a superscript."""
+    """Whether no space is needed between: for example, punctuation after a superscript."""
     return not after.text.lstrip()[:1].isalnum() and not line.text.endswith(" ")
 
 
@@ -153,7 +153,7 @@ def _readable(line: Line) -> str:
 
 
 def _units(text: str) -> int:
-    """Characters as PDFium counts them."""
+    """Length of a text as PDFium counts it."""
     return len(text.encode("utf-16-le", errors="surrogatepass")) // 2
 
 
@@ -164,7 +164,7 @@ def _origin(page: pypdfium2.PdfTextPage, text_index: int) -> tuple[float, float]
 
 
 def _size(page: pypdfium2.PdfTextPage, text_index: int) -> float:
-    """The size as shown: many programs write with type of size 1 and scale it."""
+    """The size of type as shown: many programs use size 1 and scale it."""
     index, matrix = _index(page, text_index), pdfium.FS_MATRIX()
     pdfium.FPDFText_GetMatrix(page, index, matrix)
     scale = math.hypot(matrix.c, matrix.d) or 1.0

@@ -1,4 +1,4 @@
-"""Lines of a PDF that only help to leaf through it: headers, footers, page numbers, contents."""
+"""Removes lines that only help to find pages: headers, footers, page numbers, contents."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Page = list[Line]
 _EDGE_LINES = 2
 """Lines at the top and at the bottom of a page that may be headers, footers and page numbers."""
 _RUNNING_PAGES = 3
-"""They are, if so many pages have them, or both pages of a file."""
+"""They are such lines if so many pages have them, or both pages of a file with two."""
 _NUMBER = re.compile(r"\d{1,9}")
 
 _ROMAN = re.compile(r"\b[ivxl]+\b")
 _LED = re.compile(r" – \s*\d{1,4}$")
-"""The dots before a page's number, as they are read."""
+"""The dots before a page's number, as `pdf_lines` writes them."""
 _ENTRY = re.compile(r"(?P<words>.*[^\W\d_].*?)[\s–….]+(?P<page>\d{1,4})$")
 """A line of a table of contents."""
 _ORDINAL = re.compile(r"^(?:[A-Z]|\d[\d.]*)\.?\s+")
@@ -27,8 +27,8 @@ _FEWEST_ENTRIES = 3
 
 
 def without_running_lines(pages: Sequence[Page]) -> list[Page]:
-    """The pages without headers, footers and page numbers. Where words are in it, the first of its
-    kind stays: it is a title."""
+    """The pages without headers, footers and page numbers. The first of equal headers stays if it
+    has words: it is a title."""
     edges = [dict(_edges(page, number)) for number, page in enumerate(pages)]
     counts = Counter(kind for page in edges for kind in set().union(*page.values()))
     fewest = min(_RUNNING_PAGES, max(len(pages), 2))
@@ -42,9 +42,9 @@ def without_running_lines(pages: Sequence[Page]) -> list[Page]:
 
 
 def without_contents(pages: Sequence[Page]) -> list[Page]:
-    """The pages without tables of contents, which answer nothing and look like every question.
+    """The pages without tables of contents, which answer nothing but resemble every question.
 
-    An entry ends in a page's number, and its words stand elsewhere as a line of their own.
+    An entry ends with a page's number, and its words are elsewhere a line of their own.
     """
     lines = Counter(_bare(line.text) for page in pages for line in page)
     kept = []
@@ -76,9 +76,9 @@ def _is_title(kinds: set[str], seen: set[str]) -> bool:
 
 
 def _edges(page: Page, number: int) -> Iterator[tuple[int, set[str]]]:
-    """The places of the lines at the top and at the bottom of a page, and the kinds of each: the
-    line itself, the line without Roman numbers, and for each other number in it the line with how
-    far that is from the page's own."""
+    """The places of the lines at the top and at the bottom of a page, each with the texts that are
+    compared between pages: the line itself, the line without Roman numbers, and for each number in
+    it the line with the difference of that number from the page's number."""
     places = range(len(page))
     for at in {*places[:_EDGE_LINES], *places[-_EDGE_LINES:]}:
         line = " ".join(page[at].text.split())

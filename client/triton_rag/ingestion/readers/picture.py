@@ -16,7 +16,7 @@ from triton_rag.ingestion.readers.pdf_lines import undivided
 
 
 def read(data: bytes, on_page: OnPage) -> FileText:
-    """The text that OCR reads; without headings, which the size of the type hardly tells."""
+    """The text that OCR reads, without headings: the size of type in a picture is too uncertain."""
     try:
         pages = []
         for pixels in _pictures(data):
@@ -35,7 +35,8 @@ def read(data: bytes, on_page: OnPage) -> FileText:
 
 
 def _pictures(data: bytes) -> Iterator[Any]:
-    """Each as an array of uint8 [height, width, 3], blue first, turned as its camera was held."""
+    """Each picture as an array of uint8 [height, width, 3], blue first, rotated as the camera's
+    orientation says."""
     with Image.open(io.BytesIO(data)) as image:
         for frame in ImageSequence.Iterator(image):
             upright = ImageOps.exif_transpose(frame).convert("RGB")

@@ -6,7 +6,7 @@ from triton_rag.ingestion.file_text import FileText, Unreadable
 
 
 def decoded(data: bytes) -> str:
-    """The text of UTF-8, or of UTF-16 that says so in its first bytes.
+    """The text of bytes in UTF-8, or in UTF-16 with a byte order mark.
 
     Raises `Unreadable` for another encoding and for binary files.
     """

@@ -1,4 +1,4 @@
-"""reStructuredText: its text without marks, in sections at its underlined titles."""
+"""reStructuredText: its text without marks, in sections that begin at its underlined titles."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from triton_rag.ingestion.file_text import FileText, in_sections
 from triton_rag.ingestion.readers.plain import decoded
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}$")
-"""A line of one punctuation character."""
+"""A line that repeats one punctuation character."""
 
 _INSIDE = r"(?:(?P=indent)[ \t]+\S.*\n|[ \t]*\n(?=(?P=indent)[ \t]+\S))*"
 """Lines that are deeper than the first one."""
@@ -16,7 +16,7 @@ _NO_TEXT = (
     r"|image|include|module|sectionauthor|moduleauthor|currentmodule|program|testsetup|auto\w+)::"
     rf"|(?!\[|[\w:+-]+::|_|\|)\S).*)?\n{_INSIDE}|^[ \t]*\.\. (?:_|\|).*\n"
 )
-"""Directives that bring nothing of the file's own, comments, and names of places."""
+"""Directives without text of the file, comments, and names of link targets."""
 _OPTIONS = r"(?:(?P=indent)[ \t]+:[\w-]+:.*\n)*"
 _CODE = (
     r"^(?P<margin>[ \t]*)(?![ \t])"
@@ -24,14 +24,14 @@ _CODE = (
     rf"{_OPTIONS.replace('indent', 'margin')}|(?!\.\. ).*::[ \t]*\n)(?:[ \t]*\n)*"
     r"(?P<code>(?P<deeper>(?P=margin)[ \t]+)\S.*\n(?:(?:[ \t]*\n)*(?P=deeper)[ \t]*\S.*\n)*)"
 )
-"""A directive or the end of a paragraph, and the code that it announces."""
+"""A block of code, after a directive or a paragraph that ends with `::`."""
 _NO_TEXT_OR_CODE = re.compile(f"{_NO_TEXT}|{_CODE}", re.MULTILINE)
 _DIRECTIVE = re.compile(
     r"^(?P<indent>[ \t]*)\.\.[ \t]+(?P<name>[\w:+-]+)::[ \t]*(?P<rest>.*)\n"
     rf"{_OPTIONS}(?:(?:[ \t]*\n)+(?=(?P=indent)[ \t]+\S|\Z))?",
     re.MULTILINE,
 )
-"""With its options, up to the text that it is about."""
+"""A directive with its options, up to its text."""
 _IS_CODE = {"code", "code-block", "sourcecode", "parsed-literal", "doctest", "testcode"}
 _INLINE = re.compile(
     r"``(?P<literal>\S.*?)``|:(?:[\w+-]{1,40}:){1,2}`[~!]?(?P<role>[^`<]+?)(?:\s*<[^`>]*>)?`"
@@ -48,7 +48,7 @@ def read(data: bytes) -> FileText:
 
 
 def _worded(text: str) -> str:
-    """The text with the words of directives, roles and links, but without marks outside of code."""
+    """The text with only the words of directives, roles and links; code keeps its marks."""
     found, plain, end = "", "", 0
     for block in _NO_TEXT_OR_CODE.finditer(text):
         plain += text[end : block.start("code" if block["code"] else 0)]
@@ -91,6 +91,7 @@ def titles(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _is_title(title: str, under: str, above: str) -> bool:
-    """Tables have adornments too, but those are divided by spaces or shorter than the text."""
+    """Whether these lines are a title. Tables have such lines too, but with spaces or shorter than
+    the text."""
     is_underlined = bool(_ADORNMENT.match(under)) and len(under) >= len(title) > 0
     return is_underlined and not _ADORNMENT.match(title) and (not above or above == under)

@@ -27,11 +27,11 @@ _ESCAPE = re.compile(
 _CHARACTERS = {char: char for char in "-' `."} | {"e": "\\", "~": " ", "0": " ", "t": "\t"}
 _CODE_POINT = re.compile(r"u[0-9A-F]{4,5}")
 _ARGUMENT = re.compile(r'"((?:[^"]|"")*)"?|((?:\\.|\S)+)')
-"""Quoted, or up to a blank without a backslash before it."""
+"""An argument: quoted, or up to a blank without a backslash before it."""
 
 
 def source_lines(text: str) -> Iterator[str]:
-    """Lines of text and of macros; cells of tables have bars between them."""
+    """The lines of text and of macros; cells of tables have bars between them."""
     lines = iter(text.replace("\r\n", "\n").replace("\\\n", "").split("\n"))
     for line in lines:
         if found := _DEFINITION.match(line):

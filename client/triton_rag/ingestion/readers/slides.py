@@ -14,7 +14,7 @@ _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _TITLES = {"title", "ctrTitle"}
 _NO_CONTENT = {"dt", "ftr", "hdr", "sldNum", "sldImg"}
-"""Placeholders of what stands on every slide."""
+"""Placeholders of texts that are on every slide."""
 _PRESENTATION = "ppt/presentation.xml"
 
 
@@ -34,7 +34,7 @@ def read(data: bytes) -> FileText:
 
 
 def _slides(archive: Archive) -> Iterator[str]:
-    """The parts of the slides as they are shown; hidden ones too."""
+    """The parts of the slides in the order of the show, including hidden slides."""
     targets = _relations(archive, _PRESENTATION)
     for slide in archive.xml(_PRESENTATION).iter(f"{_P}sldId"):
         if found := targets.get(slide.get(f"{_R}id")):
@@ -47,7 +47,7 @@ def _related(archive: Archive, name: str, kind: str) -> Iterator[str]:
 
 
 def _relations(archive: Archive, name: str) -> dict[str, tuple[str, str]]:
-    """What a part refers to by id: its kind, and the name of the other part."""
+    """The other parts that a part refers to, by id: kind and name of each."""
     folder, _, last = name.rpartition("/")
     relations = f"{folder}/_rels/{last}.rels"
     if relations not in archive.names():

@@ -11,7 +11,7 @@ from triton_rag.ingestion.file_text import Blocks, FileText, Unreadable
 from triton_rag.ingestion.readers.plain import decoded
 
 _TIMES = re.compile(r"(?:(\d+):)?(\d+):\d+[.,]\d+\s+-->.*")
-"""The line of a cue that says from when to when it is shown."""
+"""The line of a cue with the times from and to which it is shown."""
 _SPEAKER = re.compile(r"<v(?:\.\S+)?\s+([^>]+)>")
 _MARK = re.compile(r"</?[a-z\d][^>]*>|\{\\[^}]*\}", re.IGNORECASE)
 
@@ -27,8 +27,8 @@ def read(data: bytes) -> FileText:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The minute of each line, from 1, and what is said. A line that repeats the one
-    before, as where lines roll up, is left out."""
+    """The minute of each line, from 1, and its words. A line that repeats the one before, as in
+    rolling subtitles, is left out."""
     before = ""
     for cue in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n")):
         minute, words = _cue(cue.strip("\n").split("\n"))
@@ -39,7 +39,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _cue(lines: list[str]) -> tuple[int, list[str]]:
-    """The minute and the lines of a cue; none of a comment, a style or the file's first lines."""
+    """The minute and the lines of a cue; no lines for a comment, a style or the file's head."""
     for at, line in enumerate(lines):
         if found := _TIMES.match(line.strip()):
             minute = int(found[1] or 0) * 60 + int(found[2]) + 1

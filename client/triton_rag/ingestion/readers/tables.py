@@ -8,24 +8,24 @@ from collections.abc import Iterator, Sequence
 from triton_rag.ingestion.file_text import Blocks
 
 Row = Sequence[str]
-"""Cells, empty ones too; each on one line."""
+"""The cells of a row, including empty ones; each is one line."""
 
 MAX_ROWS = 100_000
-"""Rows of one table that are read; what has more is a database."""
+"""Most rows of one table that are read; a table with more is a database."""
 TOO_MANY = f"only the first {MAX_ROWS:,} rows are read"
 
 _LOOKED_AT = 20
-"""Rows among which a header is looked for."""
+"""Number of first rows in which the header is searched."""
 _WIDE = 0.6
-"""A header has so many times as many cells as the widest of them: titles have fewer."""
+"""Least share of the widest row's cells that a header has: titles have fewer."""
 _LONGEST_NAME = 80
 _NUMBER = re.compile(r"[^\w]*\d")
 _YEAR = re.compile(r"(19|20)\d\d$")
 
 
 def add_rows(rows: Sequence[Row], first: int, blocks: Blocks) -> None:
-    """Adds a table whose first row has the number `first`, without the names of its columns, which
-    some repeat. Rows are the pages of the text."""
+    """Adds a table whose first row has the number `first`, without rows with the names of columns,
+    which some tables repeat. Rows are the pages of the text."""
     header = _header(rows)
     for index, row in enumerate(rows):
         if any(row) and (header is None or row != rows[header]):
@@ -35,7 +35,7 @@ def add_rows(rows: Sequence[Row], first: int, blocks: Blocks) -> None:
 
 
 def row_line(row: Row, names: Row) -> str:
-    """A row in one line, each cell behind the name of its column, if there are names."""
+    """A row in one line, each cell after the name of its column, if there are names."""
     if not names:
         return " | ".join(cell for cell in row if cell)
     return "; ".join(_named(row, names))
@@ -49,8 +49,8 @@ def _named(row: Row, names: Row) -> Iterator[str]:
 
 
 def _header(rows: Sequence[Row]) -> int | None:
-    """The place of the row that names the columns, if there is one with rows below it: the first
-    wide one, if it has words only."""
+    """The index of the row that names the columns: the first wide row, if it has only words and
+    there are rows below it."""
     counts = [sum(map(bool, row)) for row in rows[:_LOOKED_AT]]
     widest = max(counts, default=0)
     index = next((i for i, count in enumerate(counts) if count >= max(2, _WIDE * widest)), None)

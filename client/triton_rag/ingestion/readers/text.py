@@ -1,4 +1,4 @@
-"""Texts for people, such as `README`: the file's own text, in sections at its underlined titles."""
+"""Texts for people, such as `README`: in sections that begin at the underlined titles."""
 
 from triton_rag.ingestion.file_text import FileText, in_sections
 from triton_rag.ingestion.readers.plain import decoded

@@ -22,17 +22,17 @@ INLINE = {
     *("strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"),
 }
 _MOST_SPANNED = 1000
-"""Rows or columns of a cell, as in browsers."""
+"""Most rows or columns that a cell spans, as in browsers."""
 _LONGEST_REPEATED = 80
-"""Characters."""
+"""Most characters of a cell that is repeated in each row that it spans."""
 _LONG_CELL = 3
-"""Paragraphs."""
+"""Paragraphs of a cell with which a table is a layout."""
 _BREAK = "br"
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
-"""Marks where a word may or may not be divided; questions don't have them."""
+"""Marks of places where a word may or may not be divided; questions don't have them."""
 _TABLES_SHARE = 0.5
-"""A table in whose cells so many tables stand places the parts of a page."""
+"""A table is a layout of the page if a larger share of its cells contains tables."""
 _ENUMERATOR = re.compile(r"(?:\(?\w{1,4}[.)])+$|[•‣–—-]$")
 _NUMBER = re.compile(r"(?:\d{1,3}\.)?(?:\(\w{1,4}\))+$")
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -41,11 +41,11 @@ _ROMAN = {1000: "m", 900: "cm", 500: "d", 400: "cd", 100: "c", 90: "xc"} | {
     **{50: "l", 40: "xl", 10: "x", 9: "ix", 5: "v", 4: "iv", 1: "i"}
 }
 _LINKS_SHARE = 0.8
-"""A list or a table is a menu if more of its characters are links."""
+"""A list or a table is a menu if a larger share of its characters is in links."""
 
 
 def add_blocks(element: Element, blocks: Blocks) -> None:
-    """Adds what an element contains, in order. Menus, lists of nothing but links, are left out."""
+    """Adds the content of an element, in order, without menus (lists of nothing but links)."""
     loose = [_words(element.text)]
     for child in element:
         if child.tag == _BREAK or not isinstance(child.tag, str) or _is_inline(child):
@@ -77,8 +77,8 @@ def _add(element: Element, blocks: Blocks) -> None:
 
 
 def _join_terms(definitions: Element) -> None:
-    """Puts terms before what explains them, in its first line: a quote of it has them. Questions
-    stay as they are, as headings do: what stands below answers them."""
+    """Puts terms into the first line of their explanation, so that a quote includes them. Questions
+    and headings stay as they are: the text below answers them."""
     terms: list[Element] = []
     for item in definitions.xpath("./dt | ./dd | ./div/dt | ./div/dd"):
         if item.tag == "dt":
@@ -98,7 +98,7 @@ def _join_terms(definitions: Element) -> None:
 
 
 def _is_inline(element: Element) -> bool:
-    """Part of a line; a link around a heading is not."""
+    """Whether an element is part of a line; a link around a heading is not."""
     return element.tag in INLINE and all(
         child.tag in INLINE or child.tag == _BREAK
         for child in element.iterdescendants()
@@ -124,7 +124,7 @@ def _has_headings(element: Element) -> bool:
 
 
 def _is_layout(table: Element) -> bool:
-    """Whether it places the parts of a page: it has headings, tables, or cells of long text."""
+    """Whether a table is the layout of a page: it has headings, tables, or cells with long text."""
     cells = list(_own(table, table.iter(*_CELLS)))
     is_long = any(len(list(_own(table, cell.iter("p", "pre")))) >= _LONG_CELL for cell in cells)
     tables = sum(cell.find(".//table") is not None for cell in cells)
@@ -137,7 +137,7 @@ def _own(table: Element, elements: Iterable[Element]) -> Iterator[Element]:
 
 
 def _items(element: Element, depth: int = 0) -> list[str]:
-    """A line for each item, behind its number or a dash; those of lists inside are indented."""
+    """A line for each item, after its number or a dash; items of inner lists are indented."""
     lines = []
     number = whole(element.get("start"), 1) - 1
     for item in element.iterchildren("li"):
@@ -156,7 +156,7 @@ def whole(written: str | None, otherwise: int) -> int:
 
 
 def counted(number: int, kind: str | None) -> str:
-    """A number of a list as its kind writes it: as letters up to z, as a Roman number, or plain."""
+    """An item's number as its list writes it: as a letter up to z, as a Roman number, or plain."""
     letters = ""
     if kind in ("a", "A") and 0 < number <= 26:
         letters = chr(ord("a") + number - 1)
@@ -168,7 +168,7 @@ def counted(number: int, kind: str | None) -> str:
 
 
 def _rows(table: Element) -> list[str]:
-    """A line for each row, with bars between its cells; no columns that only make room."""
+    """A line for each row, with bars between its cells, without columns that only make space."""
     columns = list(zip_longest(*_grid(_own(table, table.iter("tr"))), fillvalue=""))
     kept = [column for column in columns if any(column)]
     filled = (row for row in zip(*kept, strict=True) if any(row))
@@ -176,14 +176,14 @@ def _rows(table: Element) -> list[str]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    """A line for a row; one of a number and its text is an item of a list, as laws are made."""
+    """A line for a row; a number and its text are an item of a list, as in laws."""
     is_item = len(cells) == 2 and _ENUMERATOR.match(cells[0])
     return (" " if is_item else " | ").join(cells)
 
 
 def _grid(rows: Iterable[Element]) -> Iterator[list[str]]:
-    """The texts of each row by columns. A cell over several rows is in each of them unless it is
-    long, one over several columns in the first. A row without words of its own is none."""
+    """The texts of each row by columns. A cell that spans rows is in each of them unless it is
+    long, one that spans columns is in the first. A row without words of its own is left out."""
     held: dict[int, tuple[str, int]] = {}
     for row in rows:
         line: list[str] = []
@@ -202,7 +202,7 @@ def _grid(rows: Iterable[Element]) -> Iterator[list[str]]:
 
 
 def _held_from(column: int, held: dict[int, tuple[str, int]]) -> list[str]:
-    """What cells of the rows above put into this column and those next to it."""
+    """The texts that cells of the rows above put into this column and those next to it."""
     texts = []
     while column in held:
         texts.append(held[column][0])
@@ -233,8 +233,8 @@ def spaced_text(element: Element, leave_out: list[Element] | None = None) -> str
 
 
 def _gap(element: Element, text: str) -> str:
-    """A space where only a style sheet keeps two parts of a line apart: links, or a number and
-    what it counts."""
+    """A space where only a style sheet separates two parts of a line: links, or a number and its
+    text."""
     after = element.getnext()
     if element.tail or after is None:
         return ""
@@ -242,11 +242,11 @@ def _gap(element: Element, text: str) -> str:
 
 
 def _words(text: str | None) -> str:
-    """Text of the source, where a new line means no more than a space."""
+    """A text of the source, in which a line break means a space."""
     return _SPACES.sub(" ", _INVISIBLE.sub("", text or ""))
 
 
 def _spaced(text: str) -> str:
-    """Single spaces and no blank lines; the breaks that are left are `br`s."""
+    """The text with single spaces and no blank lines; the remaining breaks are `br`s."""
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)

@@ -1,7 +1,7 @@
 """Workbooks (.xlsx, .xls, .ods): a line for each row of each sheet, with the names of the columns.
 
-Formulas are what they came to when the file was saved. Of cells that are merged over rows, each row
-has the value. Hidden sheets are not read.
+A formula is read as its result when the file was saved. Each row has the value of cells that are
+merged over rows. Hidden sheets are not read.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _is_read(about: SheetMetadata) -> bool:
 
 
 def _add(sheet: CalamineSheet, is_named: bool, blocks: Blocks) -> None:
-    if sheet.start is None:  # an empty one
+    if sheet.start is None:  # an empty sheet
         return
     first = sheet.start[0] + 1
     if is_named:

@@ -1,7 +1,7 @@
 """YAML: a line for each value, with the whole path to it, and the comments above.
 
-A file that is no YAML, such as a template of Helm's, is read as it is. Descriptions of an API in
-OpenAPI are read as such.
+A file that is no YAML, such as a Helm template, is read as it is. OpenAPI's descriptions of an API
+are read as such (openapi.py).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from triton_rag.ingestion.readers import openapi
 from triton_rag.ingestion.readers.plain import decoded
 
 MAX_VALUES = 50_000
-"""Values of one file; aliases of aliases can stand for billions."""
+"""Most values of one file: aliases of aliases can make billions."""
 _LONGEST_LIST = 300
-"""Characters of a list of plain values that stands in one line."""
+"""Most characters of a list of plain values that is written in one line."""
 _NAMES = ("name", "id", "key", "alert", "job", "title")
-"""What tells the items of a list apart."""
+"""Keys whose value names an item of a list."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Item = tuple[str, yaml.Node]
@@ -41,7 +41,7 @@ def read(data: bytes) -> FileText:
 
 
 def lines_of(documents: list[yaml.Node], source: list[str], most: int = MAX_VALUES) -> FileText:
-    """The values of documents. `source` are the lines that they stand in, if anywhere.
+    """The values of documents. `source` are the lines of their file, if they are from one.
 
     Raises `TooManyValues`.
     """
@@ -53,7 +53,7 @@ def lines_of(documents: list[yaml.Node], source: list[str], most: int = MAX_VALU
 
 
 def _values(node: yaml.Node, text: str) -> object:
-    """A document as Python's values, where it may be a description of an API."""
+    """A document as Python values, if it may be a description of an API."""
     keys = {key.value for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
     return yaml.load(text, Loader=_LOADER) if keys & {"openapi", "swagger"} else None
 
@@ -86,7 +86,7 @@ class _Tree:
     length: int = 0
     count: int = 0
     seen: int = 0
-    """Lines of the source whose comments are done."""
+    """Number of lines of the source whose comments are written."""
 
     def begin(self, heading: str) -> None:
         if heading:
@@ -108,9 +108,9 @@ class _Tree:
             self._value(path, node)
 
     def _add_item(self, path: str, index: int, item: yaml.Node) -> None:
-        """An item by its name, which then needs no line, or by its number.
+        """Add an item, called by its name, which then needs no line, or by its number.
 
-        A blank line before one of several values: a passage begins with it rather than within it.
+        A blank line is put before an item with several values, so that passages rather begin there.
         """
         if len(_pairs(item)) > 2:
             self._blank()
@@ -123,7 +123,7 @@ class _Tree:
             self.add(f"{path}[{index}]", item)
 
     def _is_line(self, node: yaml.SequenceNode) -> bool:
-        """Whether a list has plain values only, few and without comments: it stands in one line."""
+        """Whether a list is written in one line: it is short, of plain values, without comments."""
         are_plain = all(isinstance(item, yaml.ScalarNode) for item in node.value)
         if not are_plain or len(_joined(node)) > _LONGEST_LIST or "\n" in _joined(node):
             return False
@@ -147,7 +147,7 @@ class _Tree:
             self.seen = max(self.seen, node.end_mark.line)
 
     def _behind(self, node: yaml.Node) -> str:
-        """The comment behind a value on its line."""
+        """The comment after a value on its line."""
         mark = node.end_mark
         if mark is None or mark.line >= len(self.source):
             return ""
