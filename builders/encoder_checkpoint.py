@@ -1,6 +1,6 @@
-"""What an encoder's checkpoint says beside its weights.
+"""What an encoder's checkpoint says in addition to its weights.
 
-What can't be honoured is refused by name before the export: a build never drops a module.
+A part that can't be served is refused by name before the export: a build never drops a module.
 """
 
 from collections.abc import Collection
@@ -12,13 +12,14 @@ from tokenizers import Tokenizer, normalizers
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint, Facts
 from builders.checkpoint_files import MODULES, WEIGHTS, modules, names_in, read_json
+from builders.checkpoint_kind import is_llm
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
 from builders.pair_template import PROMPTS, SETTINGS, default_prompt, read_pair_template
 from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
 _SETTINGS = (SETTINGS, "sentence_roberta_config.json")
-"""Where the module Transformer keeps its settings, under its present and an older name."""
+"""Files with the settings of the module Transformer: the present name and an older one."""
 
 _KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout")
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
@@ -33,7 +34,8 @@ rarity."""
 
 
 def encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -> Facts:
-    """Raises `BuildError` for what can't be honoured; a `max_tokens` beyond the model's is cut."""
+    """The facts of an encoder; raises `BuildError` for what can't be served. A `max_tokens` larger
+    than the model's is reduced to it."""
     check_own_code(spec, checkpoint)
     most = positions(checkpoint.config()) or spec.max_tokens
     if most < spec.max_tokens:
@@ -50,7 +52,7 @@ def encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -
         for remark in remarks(spec, checkpoint.path, facts.prefixes):
             progress(remark)
         return facts
-    if spec.answer_weights:
+    if spec.answer_weights and not is_llm(checkpoint.config()):
         check_answer_encoder(spec, checkpoint)
     check_pairs(spec, checkpoint)
     if checkpoint.has_chat_template():
@@ -64,8 +66,9 @@ def encoder_facts(spec: ModelSpec, checkpoint: Checkpoint, progress: Progress) -
 def check_own_code(spec: ModelSpec, checkpoint: Checkpoint) -> None:
     """Raises `BuildError` for an encoder whose model or tokenizer is code of the checkpoint's own.
 
-    Such code often does something else: gte-Qwen2 looks both ways, and ends each text with a token.
-    The reference would be transformers' own class too, so no comparison would show it.
+    Such code often computes something else than transformers' class: gte-Qwen2 attends in both
+    directions, and ends each text with a token. The reference would be transformers' class too, so
+    no comparison would show it.
     """
     for name in ("config.json", "tokenizer_config.json"):
         for kind in checkpoint.table(name).get("auto_map") or {}:
@@ -121,7 +124,7 @@ def _check_weights(spec: ModelSpec, folder: Path) -> None:
 
 
 def prefixes(spec: ModelSpec, path: Path) -> Prefixes:
-    """What is put before queries, passages and other texts: the spec's, else the checkpoint's."""
+    """The prefixes of queries, passages and other texts: the spec's, else the checkpoint's."""
     prompts: dict[str, str] = read_json(path / PROMPTS, {}).get("prompts") or {}
     text = default_prompt(spec, path)
 
@@ -137,12 +140,12 @@ def prefixes(spec: ModelSpec, path: Path) -> Prefixes:
 
 
 def dimensions(spec: ModelSpec, path: Path) -> int:
-    """What embeddings are cut to, by the spec or else the checkpoint; 0: they are not."""
+    """Number of values that embeddings are cut to, from spec or else checkpoint; 0: not cut."""
     return spec.dimensions or int(read_json(path / PROMPTS, {}).get("truncate_dim") or 0)
 
 
 def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
-    """Notes on what an embedder's files leave open, so that bad results don't have to show it."""
+    """Notes for the user on what an embedder's files leave open and could make results bad."""
     lengths = [read_json(path / name, {}).get("max_seq_length") or 0 for name in _SETTINGS]
     trained = max(map(int, lengths))
     pooled = "" if (path / MODULES).is_file() else f"it has no {MODULES}: tokens' mean is pooled; "
@@ -162,8 +165,8 @@ def remarks(spec: ModelSpec, path: Path, said: Prefixes) -> list[str]:
 
 
 def check_pairs(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` for an encoder with a decoder, which has no score of a pair, and for a
-    prompt around plain pairs, which `pair_tokenizer` does not write."""
+    """Raises `BuildError` for an encoder with a decoder, which has no score for a pair, and for a
+    default prompt without a chat template, which `pair_tokenizer` does not write."""
     if checkpoint.config().get("is_encoder_decoder"):
         raise spec.error(
             f"config.json is of an encoder with a decoder ({checkpoint.config().get('model_type')})"
@@ -178,7 +181,7 @@ def check_pairs(spec: ModelSpec, checkpoint: Checkpoint) -> None:
 
 
 def check_projection(spec: ModelSpec, unused: Collection[str]) -> None:
-    """Raises `BuildError` for a ColBERT, whose tokens go through a matrix that is left out."""
+    """Raises `BuildError` for a ColBERT: the matrix behind its tokens would be left out."""
     if found := [name for name in unused if name in ("linear.weight", "colbert_linear.weight")]:
         raise spec.error(
             f"the checkpoint has {found[0]}, as ColBERT's have: tokens are compared behind that "
@@ -188,7 +191,7 @@ def check_projection(spec: ModelSpec, unused: Collection[str]) -> None:
 
 
 def check_answer_encoder(spec: ModelSpec, checkpoint: Checkpoint) -> None:
-    """Raises `BuildError` for another model than a BERT with that vocabulary."""
+    """Raises `BuildError` for any model but a BERT with the uncased English vocabulary."""
     answer_weights(spec)
     kind = checkpoint.config().get("model_type")
     found = read_tokenizer(checkpoint).token_to_id("!")
@@ -209,7 +212,7 @@ def answer_weights(spec: ModelSpec) -> Path:
 
 
 def remark_on_pairs(tokenizer: Tokenizer) -> str:
-    """Rerankers made of LLMs are often trained with a template that no file of theirs holds."""
+    """A note on rerankers made from LLMs: many were trained with a template that is in no file."""
     parts = tokenizer.encode("query", "passage").sequence_ids
     if 1 not in parts or parts[parts.index(1) - 1] != 0:
         return ""
@@ -220,9 +223,9 @@ def remark_on_pairs(tokenizer: Tokenizer) -> str:
 
 
 def lowered_tokenizer(path: Path) -> str:
-    """tokenizer.json that lowers texts, where `do_lower_case` asks for it; else empty.
+    """tokenizer.json that makes texts lower case, if `do_lower_case` asks for that; else empty.
 
-    As sentence-transformers 6.2 does it (base/modules/transformer.py).
+    sentence-transformers 6.2 does the same (base/modules/transformer.py).
     """
     if not any(read_json(path / name, {}).get("do_lower_case") for name in _SETTINGS):
         return ""
@@ -233,9 +236,9 @@ def lowered_tokenizer(path: Path) -> str:
 
 
 def positions(config: dict[str, Any]) -> int:
-    """Tokens that the model can tell apart; 0 where config.json doesn't limit them.
+    """Number of positions for tokens; 0 where config.json doesn't limit them.
 
-    RoBERTa and its kin begin to count behind the padding id (`create_position_ids_from_input_ids`).
+    RoBERTa and similar models count from the padding id + 1 (`create_position_ids_from_input_ids`).
     """
     most, _ = most_positions(text_config(config))
     begins = int(config.get("pad_token_id", 1) or 0) + 1

@@ -9,6 +9,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from builders.answer_encoder import load_answer_encoder
 from builders.checkpoint import Checkpoint
 from builders.checkpoint_files import modules, read_json
+from builders.checkpoint_kind import is_llm
 from builders.encoder_checkpoint import check_projection
 from builders.errors import refusing
 from builders.llm_checkpoint import read_tokenizer
@@ -17,7 +18,7 @@ from builders.spec import ModelSpec
 
 
 def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
-    """sentence-transformers' model; without modules.json it pools the mean. Raises `BuildError`."""
+    """sentence-transformers' model; without modules.json it pools by mean. Raises `BuildError`."""
     from sentence_transformers import SentenceTransformer
 
     is_t5 = str(checkpoint.config().get("model_type")).endswith("t5")  # embeds by its encoder
@@ -36,8 +37,9 @@ def load_embedder(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -
 
 
 def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
-    """transformers' classifier, or what is called like it; raises `BuildError` beyond one label."""
-    if spec.answer_weights:
+    """transformers' classifier, or a model that is called like one; raises `BuildError` for more
+    than one label."""
+    if spec.answer_weights and not is_llm(checkpoint.config()):
         return load_answer_encoder(spec, checkpoint, dtype)
     if tokens := score_tokens(spec, checkpoint):
         return load_logit_score(spec, checkpoint, tokens, dtype)
@@ -54,7 +56,7 @@ def load_classifier(spec: ModelSpec, checkpoint: Checkpoint, dtype: torch.dtype)
 
 
 def _unused_id(config: Any, checkpoint: Checkpoint) -> int:
-    """An id to pad with that no text has: a padding token, or else the vocabulary's last id."""
+    """An id for padding that no text has: the padding token, or else the vocabulary's last id."""
     pad = checkpoint.table("tokenizer_config.json").get("pad_token")
     token = pad.get("content") if isinstance(pad, dict) else pad
     found = read_tokenizer(checkpoint).token_to_id(token) if token else None
@@ -75,7 +77,7 @@ def score_tokens(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[int, int | No
 def load_logit_score(
     spec: ModelSpec, checkpoint: Checkpoint, tokens: tuple[int, int | None], dtype: torch.dtype
 ) -> Any:
-    """Computes an LLM's logit of one token less that of another, by one row of its head."""
+    """A model that computes an LLM's logit of one token minus that of another."""
     llm, _ = load_whole(
         spec, checkpoint, transformers.AutoModelForCausalLM, dtype, attn_implementation="eager"
     )
@@ -87,7 +89,7 @@ def load_logit_score(
         def __init__(self) -> None:
             super().__init__()
             self.decoder, self.config = llm.base_model, llm.config
-            self.config.pad_token_id = self.config.pad_token_id or 0  # it is not looked at
+            self.config.pad_token_id = self.config.pad_token_id or 0  # the value is not used
             self.register_buffer("row", row[:, None].clone())
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:

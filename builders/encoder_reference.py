@@ -1,7 +1,7 @@
 """What the reference implementation computes from an encoder, and whether an engine agrees.
 
 Embedders, and rerankers with a chat template, are compared with sentence-transformers, other
-rerankers with transformers: in FP32 and row by row, so that padding can't play a part. The engine
+rerankers with transformers: in FP32 and row by row, so that padding has no influence. The engine
 computes the same rows alone and together.
 """
 
@@ -26,7 +26,8 @@ Rows = npt.NDArray[np.float32]
 
 LEAST_COSINE = {"fp32": 0.9999, "fp16": 0.999}
 MOST_LOGIT = {"fp32": 0.001, "fp16": 0.02}
-"""By precision of the weights: a logit's distance as a share of the largest one, at least of 1."""
+"""Largest allowed distance of a logit, by precision of the weights: a share of the largest absolute
+logit, or of 1 if that is smaller."""
 
 
 def sample_texts(max_tokens: int) -> list[str]:
@@ -46,8 +47,10 @@ def sample_texts(max_tokens: int) -> list[str]:
 
 
 def write_reference(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, to: Path) -> None:
-    """Texts and the rows that belong to them; raises `BuildError` for weights that are missing."""
+    """Write texts and the reference's rows of them; raises `BuildError` for missing weights."""
     texts = sample_texts(facts.max_tokens)
+    if facts.pair_text.before_query.strip():  # a template with the passage first
+        texts.pop()  # sentence-transformers cuts off a long text's end, and so the query
     compute = _embeddings if spec.role == "embedder" else _logits
     (to / ASKED_FILE).write_text(json.dumps(texts), encoding="utf-8")
     np.save(to / "rows.npy", compute(spec, checkpoint, facts, texts))
@@ -56,7 +59,7 @@ def write_reference(spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, to: P
 def _embeddings(
     spec: ModelSpec, checkpoint: Checkpoint, facts: Facts, texts: Sequence[str]
 ) -> Rows:
-    """Each text as a text, then as a query, then as a passage."""
+    """Embeddings of the texts with the input type text, then query, then passage."""
     model = load_embedder(spec, checkpoint, torch.float32)
     model.max_seq_length = facts.max_tokens
     said, most = facts.prefixes, model.get_embedding_dimension()
@@ -128,7 +131,7 @@ def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], precision: 
         how: _distance(spec.role, wanted, np.array(rows, np.float32)) for how, rows in found.items()
     }
     what = f"{len(wanted)} rows"
-    if spec.role == "reranker":
+    if spec.role != "embedder":
         return agreement(spec, what, measured, MOST_LOGIT[precision], "logit")
     most = 1 - LEAST_COSINE[precision]
     return agreement(spec, what, measured, most, "1 - cosine, and its length")
@@ -137,7 +140,7 @@ def compare(spec: ModelSpec, folder: Path, found: Mapping[str, Any], precision: 
 def _distance(role: Role, wanted: Rows, found: Rows) -> float:
     if wanted.shape != found.shape or not np.isfinite(found).all():
         return float("inf")
-    if role == "reranker":
+    if role != "embedder":
         return float(np.abs(wanted - found).max() / max(1.0, float(np.abs(wanted).max())))
     lengths = np.linalg.norm(wanted, axis=1), np.linalg.norm(found, axis=1)
     cosines = (wanted * found).sum(1) / (lengths[0] * lengths[1])

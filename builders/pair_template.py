@@ -1,8 +1,8 @@
 """What a reranker's chat template puts around query and passage.
 
 sentence-transformers (5.4 and later) renders a reranker's template with the roles `query` and
-`document`. What is fixed in it becomes part of the engine's tokenizer, so a pair is tokenized as it
-is for other rerankers: the passage alone is truncated, and no text can end its turn.
+`document`. Its fixed text becomes part of the engine's tokenizer, so pairs are tokenized as for
+other rerankers: only the passage is truncated, and no text can end its turn.
 """
 
 import itertools
@@ -22,27 +22,28 @@ from ensembles.manifest import PairText
 
 PROMPTS = "config_sentence_transformers.json"
 SETTINGS = "sentence_bert_config.json"
-"""sentence-transformers' files: prompts by name, and the settings of its module Transformer."""
+"""Files of sentence-transformers: prompts by name, and the settings of its module Transformer."""
 _QUERY, _PASSAGE = "query9d1f", "passage9d1f"
-"""Stand for the texts; no template has them."""
+"""Words in the place of the texts, which no template has."""
 _LEAST_ROOM = 64
-"""Tokens for query and passage that a template must leave."""
+"""Least number of tokens that a template must leave for query and passage."""
 _PAIRS = (("Which port is it?", "It listens on 8123."), ("ports", "Ports:\n- 80"))
-"""Texts that a template which is cut at wrong places would tokenize in another way."""
+"""Texts that get other tokens if a template is cut at the wrong places."""
 
 
 @dataclass(frozen=True)
 class _Cut:
     """A rendered template: tokens `begin`, the query within `text`, tokens `middle`, the passage
-    behind `text.before_passage`, tokens `end`."""
+    after `text.before_passage`, tokens `end`. The passage may come before the query."""
 
     begin: str
     middle: str
     end: str
     text: PairText
+    passage_first: bool = False
 
     def joined(self, query: str, passage: str) -> str:
-        first, second = self.pair(query, passage)
+        first, second = self.pair(query, passage)[:: -1 if self.passage_first else 1]
         return f"{self.begin}{first}{self.middle}{second}{self.end}"
 
     def pair(self, query: str, passage: str) -> tuple[str, str]:
@@ -64,19 +65,18 @@ def default_prompt(spec: ModelSpec, path: Path) -> str:
 
 
 def read_pair_template(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[PairText, str]:
-    """What belongs to query and passage, and tokenizer.json with the rest. Raises `BuildError`."""
+    """The template's text that belongs to query and passage, and tokenizer.json with its other
+    text. Raises `BuildError`."""
     tokenizer = read_tokenizer(checkpoint)
     rendered = _rendered(spec, checkpoint)
-    before, found, rest = rendered.partition(_QUERY)
-    between, also_found, after = rest.partition(_PASSAGE)
-    if not (found and also_found) or _QUERY in after or _PASSAGE in after:
+    if (rendered.count(_QUERY), rendered.count(_PASSAGE)) != (1, 1):
         raise spec.error(
-            "the reranker's chat template does not write a message of role query and then one of "
-            "role document, once each, as sentence-transformers asks of it. Where it was trained "
-            "on plain pairs, remove chat_template from its files; of Qwen3-Reranker take a "
-            "revision that has modules.json"
+            "the reranker's chat template does not write a message of role query and one of role "
+            "document, once each, as sentence-transformers asks of it. Where it was trained on "
+            "plain pairs, remove chat_template from its files; of Qwen3-Reranker take a revision "
+            "that has modules.json"
         )
-    for cut in _cuts(tokenizer, before, between, after):
+    for cut in _cuts(tokenizer, rendered):
         made = _tokenizer(tokenizer, cut)
         whole = [tokenizer.encode(cut.joined(*pair), add_special_tokens=False) for pair in _PAIRS]
         pairs = [made.encode(*cut.pair(*pair)) for pair in _PAIRS]
@@ -99,7 +99,7 @@ def _check_room(spec: ModelSpec, tokenizer: Tokenizer) -> None:
 
 
 def _rendered(spec: ModelSpec, checkpoint: Checkpoint) -> str:
-    """The template with the two words in the place of texts, as sentence-transformers calls it."""
+    """The template, rendered as sentence-transformers does, with the two words for the texts."""
     from transformers import AutoTokenizer
 
     prompt = default_prompt(spec, checkpoint.path)
@@ -118,12 +118,20 @@ def _content(text: str, form: str) -> Any:
     return text if form == "flat" else [{"type": "text", "text": text}]
 
 
-def _cuts(tokenizer: Tokenizer, before: str, between: str, after: str) -> Iterator[_Cut]:
-    """Blanks in front of a text may belong to its first token, and signs behind it to its last."""
+def _cuts(tokenizer: Tokenizer, rendered: str) -> Iterator[_Cut]:
+    """Possible cuts: blanks before a text may belong to its first token, signs after it to its
+    last one. All that stands between a passage and a query after it is tokenized with the query."""
+    first, second = sorted((_QUERY, _PASSAGE), key=rendered.find)
+    before, _, rest = rendered.partition(first)
+    between, _, after = rest.partition(second)
+    if first == _PASSAGE:
+        for begin, head in _without_blanks(before):
+            yield _Cut(begin, "", after, PairText(between, "", head), passage_first=True)
+        return
     special = [one.content for one in tokenizer.get_added_tokens_decoder().values() if one.special]
     places = [between.find(token) for token in special if token in between]
-    first = min(places, default=len(between))
-    tail, middle = between[:first], between[first:]
+    split = min(places, default=len(between))
+    tail, middle = between[:split], between[split:]
     for begin, head in _without_blanks(before):
         for rest, lead in _without_blanks(middle or tail):
             fixed, behind_query = (rest, tail) if middle else ("", rest)
@@ -140,7 +148,8 @@ def _tokenizer(tokenizer: Tokenizer, cut: _Cut) -> Tokenizer:
     blocks = {"begin": cut.begin, "middle": cut.middle, "end": cut.end}
     encoded = {n: tokenizer.encode(text, add_special_tokens=False) for n, text in blocks.items()}
     special = {n: {"id": n, "ids": e.ids, "tokens": e.tokens} for n, e in encoded.items() if e.ids}
-    pair = ("begin", "$A", "middle", "$B", "end")
+    first, second = ("$B", "$A") if cut.passage_first else ("$A", "$B")
+    pair = ("begin", first, "middle", second, "end")
     made = Tokenizer.from_str(tokenizer.to_str())
     made.post_processor = processors.TemplateProcessing(
         single=["$A:0"],

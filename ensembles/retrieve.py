@@ -7,6 +7,9 @@ from ensembles.contracts import (
     PASSAGE_SELECTOR,
     PASSAGE_SPLITTER,
     PLACES,
+    READER,
+    READER_RANKER,
+    READER_TOKENIZER,
     RERANKER,
     SOURCE_RANKER,
     SOURCES,
@@ -24,13 +27,14 @@ RETRIEVAL_INPUTS = (
 )
 
 NO_PLACES: dict[str, None] = {spec.name: None for spec in PLACES}
-"""Outputs of a step that a graph over a request's documents drops."""
+"""Outputs that graphs over a request's documents drop: their sources are in no collection."""
 
 PAIRS = {"input_ids": "pair_ids", "attention_mask": "pair_mask", "token_type_ids": "pair_types"}
+READ_PAIRS = {name: f"read_{tensor}" for name, tensor in PAIRS.items()}
 
 
 def embedding_steps(text: str, kind: str, prefix: str, embedding: str) -> tuple[Step, Step]:
-    """The graph's texts `text`, of the input type `kind`, to embeddings."""
+    """Two steps from the graph's texts `text`, of the input type `kind`, to `embedding`."""
     ids = {"input_ids": f"{prefix}_ids", "attention_mask": f"{prefix}_mask"}
     return (
         Step(TOKENIZER, inputs={"input_text": text, "input_type": kind}, outputs=ids),
@@ -39,7 +43,23 @@ def embedding_steps(text: str, kind: str, prefix: str, embedding: str) -> tuple[
 
 
 SENTENCE_STEPS = embedding_steps("sentences", "sentence_type", "sentence", "sentence_embedding")
-"""The candidates' sentences to embeddings."""
+"""Steps from the candidates' sentences to their embeddings."""
+
+RANKED = {spec.name: f"ranked_{spec.name}" for spec in SOURCES}
+RANKED_PLACES = {spec.name: f"ranked_{spec.name}" for spec in PLACES}
+
+
+def reading_steps(query: str) -> tuple[Step, ...]:
+    """The sources that are ranked first are read with the graph's text `query`."""
+    return (
+        Step(
+            READER_TOKENIZER,
+            inputs={"query": query, "passages": "read_passages"},
+            outputs=READ_PAIRS,
+        ),
+        Step(READER, inputs=READ_PAIRS, outputs={"relevance": "read_relevance"}),
+    )
+
 
 RETRIEVAL_STEPS = (
     Step(PASSAGE_SPLITTER),
@@ -49,7 +69,9 @@ RETRIEVAL_STEPS = (
     *SENTENCE_STEPS,
     Step(PAIR_TOKENIZER, inputs={"passages": "candidates_in_context"}, outputs=PAIRS),
     Step(RERANKER, inputs=PAIRS),
-    Step(SOURCE_RANKER, outputs=NO_PLACES),
+    Step(SOURCE_RANKER, outputs={**RANKED, **NO_PLACES}),
+    *reading_steps("query"),
+    Step(READER_RANKER, outputs=NO_PLACES),
 )
 
 RETRIEVE = EnsembleGraph(

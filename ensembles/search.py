@@ -11,6 +11,7 @@ from ensembles.contracts import (
     NUM_SEARCHED,
     PAIR_TOKENIZER,
     PLACES,
+    READER_RANKER,
     RERANKER,
     SOURCE_RANKER,
     SOURCES,
@@ -19,7 +20,7 @@ from ensembles.contracts import (
 )
 from ensembles.graph import EnsembleGraph, Step
 from ensembles.rag import answer_graph
-from ensembles.retrieve import PAIRS, SENTENCE_STEPS
+from ensembles.retrieve import PAIRS, RANKED, RANKED_PLACES, SENTENCE_STEPS, reading_steps
 from ensembles.tensors import DType, optional, tensor
 
 SEARCH_INPUTS = (
@@ -42,7 +43,13 @@ SEARCH_STEPS = (
     ),
     Step(RERANKER, inputs=PAIRS),
     # Optional for `source_ranker`; named here, they are required.
-    Step(SOURCE_RANKER, inputs={spec.name: spec.name for spec in CANDIDATE_PLACES}),
+    Step(
+        SOURCE_RANKER,
+        inputs={spec.name: spec.name for spec in CANDIDATE_PLACES},
+        outputs=RANKED | RANKED_PLACES,
+    ),
+    *reading_steps("question"),
+    Step(READER_RANKER, inputs={name: name for name in RANKED_PLACES.values()}),
 )
 
 SEARCH = EnsembleGraph(

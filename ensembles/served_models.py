@@ -11,6 +11,9 @@ from ensembles.contracts import (
     PASSAGE_SELECTOR,
     PASSAGE_SPLITTER,
     PROMPT_BUILDER,
+    READER,
+    READER_RANKER,
+    READER_TOKENIZER,
     RERANKER,
     SOURCE_RANKER,
     TOKENIZER,
@@ -34,7 +37,7 @@ class PythonModel:
 
     contract: ModelContract
     stage: str
-    role: Literal["embedder", "reranker", "llm"] | None = None
+    role: Literal["embedder", "reranker", "reader", "llm"] | None = None
     graph: EnsembleGraph | None = None
 
     @property
@@ -54,6 +57,9 @@ PYTHON_MODELS = (
     PythonModel(PAIR_TOKENIZER, "stages.pair_tokenizer.PairTokenizerStage", "reranker"),
     PythonModel(RERANKER, "stages.encoder.RerankerStage", "reranker"),
     PythonModel(SOURCE_RANKER, "stages.source_ranker.SourceRankerStage", "reranker"),
+    PythonModel(READER_TOKENIZER, "stages.pair_tokenizer.ReaderTokenizerStage", "reader"),
+    PythonModel(READER, "stages.encoder.ReaderStage", "reader"),
+    PythonModel(READER_RANKER, "stages.reader_ranker.ReaderRankerStage", "reader"),
     PythonModel(PROMPT_BUILDER, "stages.prompt_builder.PromptBuilderStage", "llm"),
     PythonModel(LLM, "stages.llm.LlmStage", "llm"),
     PythonModel(ENSEMBLE.contract, "stages.graph_runner.EnsembleStage", graph=ENSEMBLE),

@@ -23,7 +23,7 @@ _SHARD_BYTES = 2**31
 
 def converted(spec: ModelSpec, file: Path) -> Path:
     """The checkpoint folder of a GGUF: found, or made. Raises `BuildError`."""
-    here, exact = Path(__file__).parent, spec.precision == "fp32"
+    here, exact = Path(__file__).parent, spec.role == "llm" and spec.precision == "fp32"
     code = [*here.glob("*.py"), *here.glob("*.toml")]
     try:
         inputs = [sha256(file), exact, version("gguf"), version("tokenizers")]

@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from ensembles.contracts import EMBEDDER, RERANKER
+from ensembles.contracts import EMBEDDER, READER, RERANKER
 from ensembles.metrics import BATCH_ROWS, LARGE_REQUESTS, ROWS
 from python_backends.context import StageContext
 from python_backends.engines.encoder_engine import EncoderEngine, Packing, compute_batches, slices
@@ -28,11 +28,12 @@ MIN_CACHED_TOKENS = 3
 supervisor's canary, one token long, always reaches the engine."""
 
 LARGE_SLICES = 4
-"""A request with the tokens of more slices is computed in them, so that smaller ones need not wait
-for all of it (decision 0104). The sentences of a search, half a slice to two, are small."""
+"""A request with more tokens than this many slices is computed slice by slice, so that smaller
+requests need not wait for all of it (docs/decisions/0104). A search's sentences are half a slice to
+two slices, so they are small."""
 
 Compute = Callable[[list[int]], Sequence[Array]]
-"""Row numbers to the results of these rows, in order."""
+"""A function from numbers of rows to the results of these rows, in order."""
 
 
 class RowCache:
@@ -48,7 +49,7 @@ class RowCache:
         self._rows: OrderedDict[bytes | int, Array] = OrderedDict()
 
     def results(self, keys: Sequence[bytes], compute: Compute) -> list[Array]:
-        """One result per key; `compute` is called for the unknown keys only, once per key.
+        """One result per key; `compute` gets the numbers of rows with unknown keys, one per key.
 
         A row with an empty key is always computed and never stored.
         """
@@ -91,9 +92,9 @@ class EncoderStage(Stage):
         self._large = LargeRequests(self._engine_lock, context.meter.gauge(LARGE_REQUESTS))
 
     def run(self, batch: Sequence[Tensors]) -> list[Answer]:
-        """Compute the rows of all small requests together, and begin with the large ones.
+        """Compute the rows of all small requests together; a thread computes the large ones.
 
-        If the engine fails on them, each request is computed alone, so that a request that breaks
+        If the engine fails on the small ones, each is computed alone, so that a request that breaks
         the engine does not fail the others.
         """
         begun = [self._error(request) or self._begin_large(request) for request in batch]
@@ -134,13 +135,13 @@ class EncoderStage(Stage):
         return self._outputs(np.stack([results[number] for number in range(len(lengths))]))
 
     def _outputs(self, rows: Array) -> Outputs | Exception:
-        """NaN and infinity are errors: they would be ranked like numbers."""
+        """The response, or an error for NaN or infinity, which would be ranked like numbers."""
         if np.isfinite(rows).all():
             return {self._output: rows}
         return RuntimeError(f"the engine gave NaN or infinity in {rows.shape[0]} rows or fewer")
 
     def _error(self, request: Tensors) -> RequestError | None:
-        """Triton does not check the number of rows and their length."""
+        """The fault of a request, if any: Triton checks neither number nor length of its rows."""
         rows, tokens = request.array(self._inputs[0]).shape
         if rows < 1:
             return RequestError("input_ids: no rows; at least one is needed")
@@ -176,7 +177,7 @@ class EncoderStage(Stage):
     def _key(self, rows: Mapping[str, Sequence[Array]], number: int, length: int) -> bytes:
         """Cache key of a row: a digest of the ids and masks that its result depends on.
 
-        They would take more memory than the result.
+        The ids and masks themselves would take more memory than the result.
         """
         if length < MIN_CACHED_TOKENS:
             return b""
@@ -201,9 +202,9 @@ class EncoderStage(Stage):
 
 
 class EmbedderStage(EncoderStage):
-    """`embedder`: one normalised vector per row.
+    """`embedder`: one embedding per row, as long as the checkpoint or `dimensions` makes it.
 
-    Clients may call it with token ids of their own, and engines give a vector for any number.
+    Token ids are checked: clients may send their own, and engines accept any number as an id.
     """
 
     contract = EMBEDDER
@@ -238,8 +239,14 @@ class RerankerStage(EncoderStage):
     contract = RERANKER
 
 
+class ReaderStage(EncoderStage):
+    """`reader`: one logit per row."""
+
+    contract = READER
+
+
 def _cut(row: Array, dimensions: int) -> Array:
-    """The first dimensions of an embedding, scaled to length 1 (Matryoshka)."""
+    """The first `dimensions` values of an embedding, scaled to length 1 (Matryoshka)."""
     kept = row[:dimensions]
     scaled: Array = kept / max(float(np.linalg.norm(kept)), float(np.finfo(np.float32).tiny))
     return scaled

@@ -1,6 +1,6 @@
-"""`pair_tokenizer`: pairs of the query and each passage to token ids of the reranker."""
+"""`pair_tokenizer` and `reader_tokenizer`: pairs of the query and each passage to token ids."""
 
-from ensembles.contracts import PAIR_TOKENIZER
+from ensembles.contracts import PAIR_TOKENIZER, READER_TOKENIZER
 from ensembles.manifest import PairText
 from python_backends.context import StageContext
 from python_backends.errors import RequestError
@@ -19,6 +19,8 @@ from python_backends.tokenization import (
 
 _MIN_PASSAGE_TOKENS = 16
 """A query that leaves less room for a passage is refused."""
+_MOST_READ_TOKENS = 64
+"""Tokens of a query that the reader gets."""
 
 
 class PairTokenizerStage(Stage):
@@ -31,7 +33,7 @@ class PairTokenizerStage(Stage):
         self._tokenizer = load_tokenizer(folder)
         self._query_tokenizer = load_tokenizer(folder)  # "only_second" can't truncate a single text
         self._pair_text = folder.manifest.pair_text
-        if self._pair_text != PairText():  # so no passage can end its turn
+        if self._pair_text != PairText():  # a chat: no passage may end its turn
             self._tokenizer.encode_special_tokens = True
             self._query_tokenizer.encode_special_tokens = True
         self._room = folder.manifest.max_tokens - self._tokenizer.num_special_tokens_to_add(True)
@@ -47,7 +49,7 @@ class PairTokenizerStage(Stage):
                 f"passages: {len(passages):,} given; at most {self._max_passages:,} are possible"
             )
         around = self._pair_text
-        query = f"{around.before_query}{given}{around.after_query}"
+        query = f"{around.before_query}{self._fitting(given)}{around.after_query}"
         self._check_query(query)
         begins = beginnings(require_text("passages", passages), self._max_tokens)
         rows = self._tokenizer.encode_batch(
@@ -61,6 +63,10 @@ class PairTokenizerStage(Stage):
             "token_type_ids": padded(rows, "type_ids"),
         }
 
+    def _fitting(self, query: str) -> str:
+        """The part of the query that is read."""
+        return query
+
     def _check_query(self, query: str) -> None:
         require_length("query", len(query), self._room)
         tokens = len(token_ids(self._query_tokenizer, query))
@@ -69,3 +75,15 @@ class PairTokenizerStage(Stage):
                 f"query: {tokens} tokens; at most {self._room - _MIN_PASSAGE_TOKENS} leave room "
                 f"for a passage within the reranker's {self._room}"
             )
+
+
+class ReaderTokenizerStage(PairTokenizerStage):
+    """Truncates the query too: what can be searched for can be read."""
+
+    contract = READER_TOKENIZER
+
+    def _fitting(self, query: str) -> str:
+        (begin,) = beginnings([query], _MOST_READ_TOKENS)
+        (row,) = self._query_tokenizer.encode_batch([begin], add_special_tokens=False)
+        ends = [end for _, end in row.offsets[:_MOST_READ_TOKENS]]
+        return begin[: max(ends, default=0)] or begin

@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from builders.repository import REPOSITORY, engine_link
 from builders.spec import ENGINE_LINK, load_pipeline, load_sku
 from ensembles.manifest import read_manifest
 from python_backends.context import EngineFolder, StageContext
-from python_backends.engines.encoder_engine import compute_batches
+from python_backends.engines.encoder_engine import EncoderEngine, compute_batches
 from python_backends.engines.llm_engine import Delta, GenerationParams
 from python_backends.engines.load import load_encoder_engine, load_llm_engine
 from python_backends.generation.chat_template import ChatTemplate, strict_template
 from python_backends.sentences import sentences
-from python_backends.stages.pair_tokenizer import PairTokenizerStage
+from python_backends.stages.pair_tokenizer import PairTokenizerStage, ReaderTokenizerStage
 from python_backends.stages.tokenizer import TokenizerStage
-from python_backends.tensors import Tensors
+from python_backends.tensors import Outputs, Tensors
 from python_backends.tokenization import load_tokenizer
 from tests.bench.peer_process import model_settings
 from tests.bench.rag_limits import ANSWER_TOKENS, CANDIDATES, SOURCES
@@ -73,27 +73,36 @@ class BareEncoders:
     def __init__(self) -> None:
         self._embedder = load_encoder_engine(context("embedder"), folder("embedder"))
         self._reranker = load_encoder_engine(context("reranker"), folder("reranker"))
+        self._reader = load_encoder_engine(context("reader"), folder("reader"))
         self._tokenizer = TokenizerStage(context("tokenizer"))
         self._pair_tokenizer = PairTokenizerStage(context("pair_tokenizer"))
+        self._reader_tokenizer = ReaderTokenizerStage(context("reader_tokenizer"))
 
     def prepare(self, request: Request) -> tuple[float, Callable[[], Any]]:
         """Rows and the call for `Embed` or `Rerank`."""
         match request:
             case Embed(texts):
                 inputs = self._tokenizer.answer(Tensors({"input_text": _array(texts)}))
-                engine = self._embedder
+                call = self._call(self._embedder, inputs)
             case Rerank(query, texts):
                 pairs = Tensors({"query": _array([query]), "passages": _array(texts)})
-                inputs = self._pair_tokenizer.answer(pairs)
-                engine = self._reranker
+                call = self._call(self._reranker, self._pair_tokenizer.answer(pairs))
             case other:
                 raise ValueError(f"{type(other).__name__}: an encoder takes Embed or Rerank")
+        return float(len(texts)), call
+
+    def reading(self, query: str, passages: Sequence[str]) -> Callable[[], Any]:
+        """The call of the reader."""
+        pairs = Tensors({"query": _array([query]), "passages": _array(passages)})
+        return self._call(self._reader, self._reader_tokenizer.answer(pairs))
+
+    def _call(self, engine: EncoderEngine, inputs: Outputs) -> Callable[[], Any]:
         batches = list(_packed({name: np.asarray(value) for name, value in inputs.items()}))
-        return float(len(texts)), lambda: engine.encode(batches)
+        return lambda: engine.encode(batches)
 
 
 class BareRag:
-    """The three engines, with rows and prompt ready: what nothing that computes all of it exceeds.
+    """The four engines, with rows and prompt ready: what nothing that computes all of it exceeds.
 
     Rows of different requests don't share a batch; the LLM decodes requests together.
     """
@@ -118,6 +127,7 @@ class BareRag:
                 Embed((question, *passages)), Embed(texts), Rerank(question, candidates)
             )
         ]  # fmt: skip
+        calls.append(self._encoders.reading(question, passages[:SOURCES]))
         lines = [" ".join(each.split()) for each in passages[:SOURCES][: self._prompt.num_sources]]
         user = {"role": "user", "content": self._user.render(question=question, sources=lines)}
         system = self._prompt.system

@@ -10,20 +10,22 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
+from typing import get_args
 
 import aiohttp
 import psutil
 
 from builders.checkpoint import source_path
+from builders.checkpoint_kind import is_llm
 from builders.encoder_checkpoint import answer_weights
 from builders.repository import engine_link
-from builders.spec import ROOT
+from builders.spec import ROOT, Role
 from ensembles.manifest import read_manifest
 from operations.ports import free_ports
 from tests.bench.results import FOLDER
 from tests.load.records import Refused
 from tests.load.workloads import Generate, Rag, Request
-from tests.server.checkpoints import checkpoint, served_spec
+from tests.server.checkpoints import checkpoint, served_checkpoint, served_spec
 
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 START_TIMEOUT_S = 180
@@ -215,15 +217,22 @@ def post(peer: Peer, request: Rag, timeout_s: float = 120) -> dict[str, object]:
 
 def model_settings() -> dict[str, str]:
     """What the peers read from the environment: which models they serve, and how."""
-    roles = ("embedder", "reranker", "llm")
-    folders = {f"BENCH_{role.upper()}": str(checkpoint(role)) for role in roles}
-    source, ranker = source_path(served_spec("llm")), served_spec("reranker")
+    folders = {f"BENCH_{role.upper()}": str(checkpoint(role)) for role in get_args(Role)}
+    source = source_path(served_spec("llm"))
     return folders | {
         "BENCH_GGUF": str(source) if source.suffix == ".gguf" else "",
         "BENCH_LLM_ENGINE": str(engine_link("llm").resolve()),
-        "BENCH_ANSWER_WEIGHTS": str(answer_weights(ranker)) if ranker.answer_weights else "",
+        "BENCH_ANSWER_WEIGHTS": _encoder_weights("reranker"),
+        "BENCH_READER_WEIGHTS": _encoder_weights("reader"),
         "BENCH_RELEVANCE_PERCENT": str(read_manifest(engine_link("reranker")).relevance_percent),
+        "BENCH_READER_PERCENT": str(read_manifest(engine_link("reader")).relevance_percent),
     }
+
+
+def _encoder_weights(role: str) -> str:
+    """The trained weights that the checkpoint of an embedder needs; empty for other kinds."""
+    spec, found = served_spec(role), served_checkpoint(role)
+    return str(answer_weights(spec)) if spec.answer_weights and not is_llm(found.config()) else ""
 
 
 def _environment() -> dict[str, str]:

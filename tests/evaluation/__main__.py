@@ -28,7 +28,7 @@ FIRST, ADDED, DOCUMENTS = HERE / "questions.jsonl", HERE / "held_out.jsonl", HER
 LOG = ROOT / "build" / "evaluation" / "tritonserver.log"
 PAGE = ROOT / "docs" / "evaluation.md"
 NAME = "evaluation"
-ROLES = ("embedder", "reranker", "llm")
+ROLES = ("embedder", "reranker", "reader", "llm")
 
 
 @click.command()

@@ -55,7 +55,7 @@ def test_relevance_is_that_of_the_reference(server: Server) -> None:
 
     query, passages = "What is the port of Vebra?", [*TEXTS[:4], TEXTS[5]]
     spec = served_spec("reranker")
-    reference = load_ranker(checkpoint("reranker"), torch.float32, answer_weights(spec))
+    reference = load_ranker(checkpoint("reranker"), torch.float32, str(answer_weights(spec)))
     (expected,) = reference.relevance([(query, passages)])
     found = server.infer("rerank", text("query", query), text("passages", *passages))
     relevance = found.as_numpy("relevance")[:, 0]

@@ -29,7 +29,8 @@ from tests.server.conftest import BOUND_S
 QUESTION = "How tall is the tower?"
 DOCUMENTS = ["The tower is 30 m tall.", "Bread is baked in ovens."]
 STAGES = ["passage_splitter", "tokenizer", "embedder", "passage_selector", "pair_tokenizer"]
-STAGES += ["reranker", "source_ranker", "prompt_builder"]
+STAGES += ["reranker", "source_ranker", "reader_tokenizer", "reader", "reader_ranker"]
+STAGES += ["prompt_builder"]
 LLM = ["llm", "tokenize", "queue", "prefill", "decode"]
 EXPORT_DELAY_MS = "100"
 TRIES = 5

@@ -173,9 +173,9 @@ def test_nothing_may_follow_a_decoupled_step():
     contract = replace(RAG.contract, outputs=(*RAG.contract.outputs, shout.outputs[0]))
     found = faults(RAG, contract=contract, steps=(*RAG.steps, Step(shout)))
     assert found == [
-        "step 14 (shout): reads 'text_output' of decoupled step 13 (llm); "
+        "step 17 (shout): reads 'text_output' of decoupled step 16 (llm); "
         "a decoupled step must be last (no order, no back-pressure after it)",
-        "graph output 'loud': must come from decoupled step 13 (llm)",
+        "graph output 'loud': must come from decoupled step 16 (llm)",
     ]
 
 
@@ -183,7 +183,7 @@ def test_a_stream_may_not_carry_tensors_of_earlier_steps():
     early = tensor("ranked_sources", DType.STRING, "sources")
     contract = replace(RAG.contract, outputs=(*RAG.contract.outputs, early))
     assert faults(RAG, contract=contract) == [
-        "graph output 'ranked_sources': must come from decoupled step 13 (llm)"
+        "graph output 'ranked_sources': must come from decoupled step 16 (llm)"
     ]
 
 
@@ -234,7 +234,7 @@ def test_all_faults_come_at_once():
     lost = {"candidates": "lost", "candidates_in_context": "lost_too"}
     steps = with_step(RETRIEVE, 5, model=broken, outputs=lost)
     found = faults(RETRIEVE, steps=steps)
-    assert len(found) == 5
+    assert len(found) == 6
     assert {line.split(":")[0] for line in found} == {
         "step 6 (passage_selector)",
         "step 9 (pair_tokenizer)",

@@ -29,6 +29,7 @@ ONE_TURN = (  # as of Qwen3-Reranker: both texts in one turn
 TWO_TURNS = (  # as of zerank: a turn for each
     f"<|system|>\n{QUERY}\n<|end|>\n<|user|>\n{DOCUMENT}\n<|end|>\n<|assistant|>\n"
 )
+PASSAGE_FIRST = f"{DOCUMENT}\n\nQ: {QUERY}\nAnswered:"  # as of answer_reader.py
 QUERIES = ("Which port is it?", "ports", "Wie heißt du? ", "東京の天気", "a\nb")
 PASSAGES = ("It listens on 8123.", "\n- 80\n- 443", "  code = 1\n", "quick brown fox", "…")
 
@@ -71,7 +72,7 @@ def rows(pairs: PairTokenizerStage, query: str, *passages: str) -> list[list[int
     return [ids[mask == 1].tolist() for ids, mask in both]
 
 
-@pytest.mark.parametrize("template", [ONE_TURN, TWO_TURNS])
+@pytest.mark.parametrize("template", [ONE_TURN, TWO_TURNS, PASSAGE_FIRST])
 def test_pairs_have_the_tokens_of_the_rendered_template(tmp_path, template):
     found = checkpoint(tmp_path / "checkpoint", template)
     assert found.has_chat_template()
@@ -106,7 +107,7 @@ def test_a_passage_can_not_end_its_turn(tmp_path):
 
 def test_a_template_without_the_two_roles_is_refused(tmp_path):
     found = checkpoint(tmp_path, "{% for m in messages %}{{ m.role }}: x{% endfor %}")
-    with pytest.raises(BuildError, match="role query and then one of role document"):
+    with pytest.raises(BuildError, match="role query and one of role document"):
         read_pair_template(spec(), found)
 
 

@@ -1,6 +1,7 @@
 """Generated files on disk: written when they differ, compared, removed when stale; links."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,7 +15,7 @@ from builders.repository import (
     stale,
     write,
 )
-from builders.spec import ModelSpec, Sku
+from builders.spec import ModelSpec, Role, Sku
 from ensembles.served_models import PYTHON_MODELS
 
 FILES = {"a/config.pbtxt": "name: a\n", "a/1/model.py": "x\n", "a/1/.gitkeep": ""}
@@ -77,7 +78,7 @@ def test_stale_generated_files_go_and_others_stay(tmp_path):
 @pytest.fixture
 def engines(tmp_path):
     made = []
-    for role in ("embedder", "reranker", "llm"):
+    for role in get_args(Role):
         folder = tmp_path / "build" / role
         folder.mkdir(parents=True)
         spec = ModelSpec(name=role, role=role, source="x", max_tokens=512)

@@ -1,4 +1,4 @@
-"""`passage_splitter`, `passage_selector`, `source_ranker`."""
+"""`passage_splitter`, `passage_selector`, `source_ranker`, `reader_ranker`."""
 
 import functools
 import re
@@ -16,6 +16,7 @@ from python_backends.headings import outline
 from python_backends.sentences import sentence_spans
 from python_backends.stages.passage_selector import PassageSelectorStage, cosines, joined
 from python_backends.stages.passage_splitter import PassageSplitterStage, split
+from python_backends.stages.reader_ranker import ReaderRankerStage
 from python_backends.stages.source_ranker import SourceRankerStage
 from tests.fakes import folders
 from tests.fakes.serving import context, strings, tensors
@@ -255,12 +256,13 @@ def _ranker():
         folder = folders.make_folder(
             Path(scratch) / "cpu", folders.word_level(["a"]), "reranker", relevance_percent=50
         )
-        return SourceRankerStage(context(folder, num_sources=2))
+        return SourceRankerStage(context(folder, num_read=2))
 
 
 def ranked(**values):
     inputs = {
         "candidates": strings("c0", "c1", "c2"),
+        "candidates_in_context": strings("0\nc0", "1\nc1", "2\nc2"),
         "candidate_document": np.array([5, 6, 7], np.int32),
         "candidate_similarity": np.array([0.9, 0.9, 0.9], np.float32),
         "candidate_words": np.array([0.5, 0.5, 0.5], np.float32),
@@ -274,10 +276,14 @@ def ranked(**values):
 
 def test_sources_are_the_most_relevant_first_where_nothing_else_tells():
     answer = ranked()
-    assert answer["sources"].tolist() == [b"c1", b"c2"]
-    assert answer["source_document"].tolist() == [6, 7]
-    assert answer["source_relevance"].tolist() == [2.5, 2.5]
-    np.testing.assert_allclose(answer["source_similarity"], [0.95, 0.95])
+    assert answer["sources"].tolist() == [b"c1", b"c2", b"c0"]
+    assert answer["source_document"].tolist() == [6, 7, 5]
+    assert answer["source_relevance"].tolist() == [2.5, 2.5, -1]
+    np.testing.assert_allclose(answer["source_similarity"], [0.95, 0.95, 0.95])
+
+
+def test_the_first_sources_are_read_below_their_headings():
+    assert ranked()["read_passages"].tolist() == [b"1\nc1", b"2\nc2"]
 
 
 @pytest.mark.parametrize("owner", [-1, 3])
@@ -288,8 +294,9 @@ def test_a_sentence_of_no_candidate_is_refused(owner):
 
 def test_relevance_adds_its_share_and_scores_stay_their_own():
     answer = ranked(candidate_words=np.array([0.9, 0.5, 0.3], np.float32))
-    assert answer["sources"].tolist() == [b"c1", b"c0"]  # 0.5 + 0.5, 0.9 + 0, 0.3 + 0.5
-    assert answer["source_relevance"].tolist() == [2.5, -1.0]
+    wanted = [b"c1", b"c0", b"c2"]  # 0.5 + 0.5, 0.9 + 0, 0.3 + 0.5
+    assert answer["sources"].tolist() == wanted
+    assert answer["source_relevance"].tolist() == [2.5, -1.0, 2.5]
 
 
 def test_a_source_is_as_similar_as_its_passage_and_its_best_sentence_in_the_mean():
@@ -299,17 +306,65 @@ def test_a_source_is_as_similar_as_its_passage_and_its_best_sentence_in_the_mean
         relevance=np.zeros((3, 1), np.float32),
         sentence_embedding=np.array([[1, 1], [9, 0], [0, 3], [-2, 0]], np.float32),
         sentence_candidate=np.array([0, 0, 1, 2], np.int32),
-        num_sources=3,
     )
     assert answer["sources"].tolist() == [b"c0", b"c1", b"c2"]  # 1, 0.5 / 0.9, 0 + 0.5
     np.testing.assert_allclose(answer["source_similarity"], [0.7, 0.3, -0.2], rtol=1e-5)
     assert answer["source_similarity"].dtype == np.float32
 
 
-def test_the_number_of_sources_is_the_requests():
-    assert ranked(num_sources=3)["sources"].tolist() == [b"c1", b"c2", b"c0"]
+@functools.cache
+def _reader_ranker():
+    """With a reader whose share is three quarters."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = folders.make_folder(
+            Path(scratch) / "cpu", folders.word_level(["a"]), "reader", relevance_percent=75
+        )
+        return ReaderRankerStage(context(folder, num_sources=3))
+
+
+def read(relevance, by_reader, **values):
+    count = len(relevance)
+    inputs = {
+        "ranked_sources": strings(*(f"s{n}" for n in range(count))),
+        "ranked_source_document": np.arange(count, dtype=np.int32),
+        "ranked_source_similarity": np.linspace(0, 1, count, dtype=np.float32),
+        "ranked_source_relevance": np.array(relevance, np.float32),
+        "read_relevance": np.array(by_reader, np.float32)[:, None],
+    }
+    return _reader_ranker().answer(tensors(**(inputs | values)))
+
+
+def test_sources_that_were_read_are_ordered_by_both_and_the_others_follow():
+    answer = read([4, 0, 0, 9], [-4, 0, 4])
+    assert answer["sources"].tolist() == [b"s2", b"s1", b"s0"]
+    assert answer["source_document"].tolist() == [2, 1, 0]
+    assert answer["source_relevance"].tolist() == [3, 0, -2]  # 0.75 * 4, 0, 0.75 * -4 + 0.25 * 4
+    assert answer["source_relevance"].dtype == np.float32
+    more = read([4, 0, 0, 9], [-4, 0, 4], num_sources=9)
+    assert more["sources"].tolist() == [b"s2", b"s1", b"s0", b"s3"]
+    assert more["source_relevance"].tolist() == [3, 0, -2, 9]
+
+
+def test_equally_relevant_sources_keep_their_order():
+    assert read([1, 1, 1], [1, 1, 1])["sources"].tolist() == [b"s0", b"s1", b"s2"]
+
+
+def test_fewer_sources_may_be_asked_for_than_are_read():
+    assert read([0, 0], [0, 1], num_sources=1)["sources"].tolist() == [b"s1"]
     with pytest.raises(RequestError, match="num_sources: -2 given"):
-        ranked(num_sources=-2)
+        read([0, 0], [0, 1], num_sources=-2)
+
+
+def test_places_go_with_their_sources():
+    places = {"ranked_source_id": strings("a#0", "b#0"), "ranked_source_page": np.array([3, 4])}
+    answer = read([0, 0], [0, 1], **places)
+    assert answer["source_id"].tolist() == [b"b#0", b"a#0"]
+    assert answer["source_page"].tolist() == [4, 3]
+
+
+def test_more_read_than_there_are_sources_is_refused():
+    with pytest.raises(RequestError, match="read_relevance: 2 given; at most 1, the number of"):
+        read([0], [0, 1])
 
 
 def test_similarity_is_a_cosine_whatever_the_lengths():

@@ -63,8 +63,16 @@ REQUESTS: dict[str, dict[str, np.ndarray]] = {
     },
     "pair_tokenizer": {"query": strings("a"), "passages": strings("b", "a b")},
     "reranker": {**IDS, "token_type_ids": np.zeros((1, 3), np.int64)},
+    "reader_tokenizer": {"query": strings("a"), "passages": strings("b", "a b")},
+    "reader": {**IDS, "token_type_ids": np.zeros((1, 3), np.int64)},
+    "reader_ranker": {
+        **{f"ranked_{name}": value for name, value in sources().items()},
+        **{f"ranked_{name}": value for name, value in places("source").items()},
+        "read_relevance": np.array([[1]], np.float32),
+    },
     "source_ranker": {
         "candidates": strings("a"),
+        "candidates_in_context": strings("a"),
         "candidate_document": np.array([0], np.int32),
         "candidate_similarity": np.array([1], np.float32),
         "candidate_words": np.array([0], np.float32),
@@ -154,7 +162,7 @@ def server(pb, monkeypatch, tmp_path):
     monkeypatch.setattr(
         encoder,
         "load_encoder_engine",
-        lambda _, folder: SumEncoder(1 if "reranker" in folder.path.parts else 2),
+        lambda _, folder: SumEncoder(1 if {"reranker", "reader"} & {*folder.path.parts} else 2),
     )
     monkeypatch.setattr(llm, "load_llm_engine", lambda *_: engine)
     monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "collections"))

@@ -1,13 +1,14 @@
 """The files that a human writes: typos are refused, unknown names list what exists."""
 
 from dataclasses import asdict
+from typing import get_args
 
 import pytest
 
 from builders import spec
 from builders.errors import BuildError
 from builders.models_in_use import chosen_models, described, use, use_default
-from builders.spec import SamplingSpec, load_model, load_pipeline, load_sku
+from builders.spec import Role, SamplingSpec, load_model, load_pipeline, load_sku
 from ensembles.manifest import Sampling
 
 
@@ -24,11 +25,11 @@ def files(tmp_path, monkeypatch):
 
     write("skus/cpu.toml", 'name = "cpu"\nplacement = "cpu"')
     write("placements/cpu.toml", "[models]")
-    for role in ("embedder", "reranker", "llm"):
+    for role in get_args(Role):
         write(f"models/my-{role}.toml", f'role = "{role}"\nsource = "x"\nmax_tokens = 512')
     write(
         "pipeline.toml",
-        '[models]\nembedder = "my-embedder"\nreranker = "my-reranker"\nllm = "my-llm"\n[stages]',
+        "[models]\n" + "".join(f'{role} = "my-{role}"\n' for role in get_args(Role)) + "[stages]",
     )
     return write
 
@@ -37,7 +38,7 @@ def test_unknown_names_list_what_exists(files):
     with pytest.raises(BuildError) as caught:
         load_sku("h100")
     assert str(caught.value) == "SKU 'h100' is unknown; builders/skus/ has cpu"
-    with pytest.raises(BuildError, match="has my-embedder, my-llm, my-reranker"):
+    with pytest.raises(BuildError, match="has my-embedder, my-llm, my-reader, my-reranker"):
         load_model("gpt")
 
 
@@ -97,7 +98,12 @@ def test_a_faulty_model_names_file_and_key(files, line, key):
         ("llm", "[sampling]\ntop_p = 2", "sampling.top_p: 2 given; input should be less than or"),
         ("llm", "query_prefix = 'q: '", "query_prefix: only possible with role embedder"),
         ("embedder", "[prompt]\nsystem = ''", "prompt: only possible with role llm"),
-        ("llm", "relevance_percent = 1", "relevance_percent: only possible with role reranker"),
+        (
+            "llm",
+            "relevance_percent = 1",
+            "relevance_percent: only possible with role reranker or reader",
+        ),
+        ("reader", "relevance_percent = 101", "relevance_percent: 101 given; at most 100"),
         ("reranker", "dimensions = 64", "dimensions: only possible with role embedder"),
         ("embedder", "precision = 'int8'", "precision: 'int8' given; an encoder's is fp32"),
     ],
@@ -111,12 +117,12 @@ def test_a_faulty_line_is_one_sentence(files, role, lines, says):
 
 
 def test_each_fault_of_a_file_has_a_line(files):
-    files("models/bad.toml", 'role = "reader"\nsource = 4')
+    files("models/bad.toml", 'role = "writer"\nsource = 4')
     with pytest.raises(BuildError) as caught:
         load_model("bad")
     assert str(caught.value).splitlines() == [
-        "builders/models/bad.toml: role: 'reader' given; input should be 'embedder', 'reranker' or "
-        "'llm'",
+        "builders/models/bad.toml: role: 'writer' given; input should be 'embedder', 'reranker', "
+        "'reader' or 'llm'",
         "builders/models/bad.toml: source: 4 given; input should be a valid string",
         "builders/models/bad.toml: max_tokens: field required",
     ]
@@ -154,8 +160,18 @@ def test_the_name_of_a_model_is_its_files(files):
 
 def test_named_models_replace_those_of_their_role(files):
     files("models/other.toml", 'role = "llm"\nsource = "y"\nmax_tokens = 512')
-    assert [s.name for s in chosen_models([])] == ["my-embedder", "my-reranker", "my-llm"]
-    assert [s.name for s in chosen_models(["other"])] == ["my-embedder", "my-reranker", "other"]
+    assert [s.name for s in chosen_models([])] == [
+        "my-embedder",
+        "my-reranker",
+        "my-reader",
+        "my-llm",
+    ]
+    assert [s.name for s in chosen_models(["other"])] == [
+        "my-embedder",
+        "my-reranker",
+        "my-reader",
+        "other",
+    ]
 
 
 def test_of_two_models_of_one_role_none_is_left_out_silently(files):
@@ -168,14 +184,15 @@ def test_a_file_that_is_not_there_is_answered_with_the_names_of_models(files, tm
     with pytest.raises(BuildError) as caught:
         load_model("my-llm.toml")
     path = f"{tmp_path}/my-llm.toml"
-    known = "my-embedder, my-llm, my-reranker"
+    known = "my-embedder, my-llm, my-reader, my-reranker"
     assert str(caught.value) == f"model 'my-llm.toml': no file {path}; builders/models/ has {known}"
 
 
 def test_a_model_in_the_wrong_role_is_refused(files):
     files(
         "pipeline.toml",
-        '[models]\nembedder = "my-llm"\nreranker = "my-reranker"\nllm = "my-llm"\n[stages]',
+        '[models]\nembedder = "my-llm"\nreranker = "my-reranker"\nreader = "my-reader"\n'
+        'llm = "my-llm"\n[stages]',
     )
     with pytest.raises(BuildError, match="'my-llm' is a llm, not a embedder"):
         chosen_models([])
@@ -184,11 +201,17 @@ def test_a_model_in_the_wrong_role_is_refused(files):
 def test_a_model_in_use_lasts_until_the_default_comes_back(files):
     files("models/other.toml", 'role = "llm"\nsource = "y"\nmax_tokens = 512')
     use(["other"], load_sku("cpu"))
-    assert [s.name for s in chosen_models([])] == ["my-embedder", "my-reranker", "other"]
+    assert [s.name for s in chosen_models([])] == [
+        "my-embedder",
+        "my-reranker",
+        "my-reader",
+        "other",
+    ]
     assert [s.name for s in chosen_models(["my-llm"])][-1] == "my-llm"
     assert described(load_sku("cpu")) == [
         "embedder my-embedder (pipeline.toml)",
         "reranker my-reranker (pipeline.toml)",
+        "reader my-reader (pipeline.toml)",
         "llm other (models_in_use.toml)",
     ]
     use_default()
@@ -199,7 +222,12 @@ def test_models_of_two_roles_are_in_use_together(files):
     for role in ("llm", "embedder"):
         files(f"models/own-{role}.toml", f'role = "{role}"\nsource = "y"\nmax_tokens = 512')
         use([f"own-{role}"], load_sku("cpu"))
-    assert [s.name for s in chosen_models([])] == ["own-embedder", "my-reranker", "own-llm"]
+    assert [s.name for s in chosen_models([])] == [
+        "own-embedder",
+        "my-reranker",
+        "my-reader",
+        "own-llm",
+    ]
 
 
 def test_a_model_in_use_that_is_gone_says_how_to_go_back(files, tmp_path):
@@ -216,10 +244,10 @@ def test_a_pipeline_without_a_model_for_each_role_is_refused(files):
     files("pipeline.toml", '[models]\nembedder = "my-embedder"\n[stages]')
     with pytest.raises(BuildError) as caught:
         chosen_models([])
-    assert str(caught.value) == "pipeline.toml: [models] names no llm, no reranker"
-    with pytest.raises(BuildError, match=r"names no reranker$"):
+    assert str(caught.value) == "pipeline.toml: [models] names no llm, no reader, no reranker"
+    with pytest.raises(BuildError, match=r"names no reader, no reranker$"):
         chosen_models(["my-llm"])
-    assert len(chosen_models(["my-llm", "my-reranker"])) == 3
+    assert len(chosen_models(["my-llm", "my-reranker", "my-reader"])) == 4
 
 
 def test_sampling_defaults_are_the_manifests():
@@ -229,5 +257,5 @@ def test_sampling_defaults_are_the_manifests():
 def test_the_files_of_this_repository_are_read():
     sku, pipeline = load_sku("cpu"), load_pipeline()
     assert sku.name == "cpu"
-    assert pipeline.models.keys() == {"embedder", "reranker", "llm"}
+    assert pipeline.models.keys() == {"embedder", "reranker", "reader", "llm"}
     assert {spec.role for spec in chosen_models([])} == pipeline.models.keys()

@@ -5,7 +5,7 @@ import pytest
 
 from ensembles.manifest import TOKENIZER_FILE, ManifestError, Prefixes
 from python_backends.errors import RequestError
-from python_backends.stages.pair_tokenizer import PairTokenizerStage
+from python_backends.stages.pair_tokenizer import PairTokenizerStage, ReaderTokenizerStage
 from python_backends.stages.tokenizer import TokenizerStage
 from tests.fakes import folders
 from tests.fakes.serving import context, tensors
@@ -78,6 +78,19 @@ def test_a_query_that_leaves_no_room_for_a_passage_is_refused(folder, words):
             tensors(query="a " * words, passages="b")
         )
     assert str(caught.value).startswith(f"query: {words} tokens; at most 13 leave room")
+
+
+def test_the_reader_gets_the_beginning_of_a_long_query(tmp_path):
+    path = folders.make_folder(tmp_path / "cpu", folders.word_level(["a", "b"]), max_tokens=320)
+    stage = ReaderTokenizerStage(context(path, max_passages=99))
+    answer = stage.answer(tensors(query="a " * 99, passages=["b", "b b"]))
+    assert answer["input_ids"].tolist() == [
+        [CLS, *[A] * 64, SEP, B, SEP, 0],
+        [CLS, *[A] * 64, SEP, B, B, SEP],
+    ]
+    assert stage.answer(tensors(query="a", passages="b"))["input_ids"].tolist() == [
+        [CLS, A, SEP, B, SEP]
+    ]
 
 
 def test_one_query_and_some_passages_are_needed(folder):

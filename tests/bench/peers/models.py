@@ -2,7 +2,7 @@
 
 Tuned as one would: no gradients, rows sorted by length and batched by 32, several prompts generated
 together with padding on the left, greedy with a KV cache. A question is the same work as on our
-server: similarity, words, sentences of the candidates, reranker, prompt.
+server: similarity, words, sentences of the candidates, reranker, reader, prompt.
 """
 
 import os
@@ -20,7 +20,7 @@ from transformers.utils import logging
 from ensembles.manifest import read_manifest
 from python_backends.generation.chat_template import strict_template
 from tests.bench.peers.rankers import Question, load_ranker
-from tests.bench.peers.retrieval import Candidates
+from tests.bench.peers.retrieval import Candidates, read
 from tests.bench.rag_limits import ANSWER_TOKENS
 
 MAX_BATCH_REQUESTS = {"embed": 32, "rerank": 8, "rag": 8}
@@ -40,18 +40,19 @@ class Folders:
 
     embedder: Path
     reranker: Path
+    reader: Path
     llm: Path
     llm_engine: Path
 
     @staticmethod
     def read() -> "Folders":
         """From the environment, where the benchmark puts them."""
-        names = ("BENCH_EMBEDDER", "BENCH_RERANKER", "BENCH_LLM", "BENCH_LLM_ENGINE")
-        return Folders(*(Path(os.environ[name]) for name in names))
+        names = ("EMBEDDER", "RERANKER", "READER", "LLM", "LLM_ENGINE")
+        return Folders(*(Path(os.environ[f"BENCH_{name}"]) for name in names))
 
 
 class Models:
-    """All three models in this process, on `threads` threads."""
+    """All four models in this process, on `threads` threads."""
 
     def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -61,8 +62,8 @@ class Models:
         # As our server does: 1.8 times as fast there.
         dtype = torch.bfloat16 if _has_bf16() else torch.float32
         self._embedder = SentenceTransformer(str(folders.embedder), device="cpu").to(dtype)
-        weights = os.environ["BENCH_ANSWER_WEIGHTS"]
-        self._ranker = load_ranker(folders.reranker, dtype, Path(weights) if weights else None)
+        self._ranker = load_ranker(folders.reranker, dtype, os.environ["BENCH_ANSWER_WEIGHTS"])
+        self._reader = load_ranker(folders.reader, dtype, os.environ["BENCH_READER_WEIGHTS"])
         self._tokenizer = AutoTokenizer.from_pretrained(folders.llm, padding_side="left")
         self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
         # torch 2.13 takes 1.1 s in bf16 for a token of 8 prompts together, and 0.06 s in fp32.
@@ -103,11 +104,17 @@ class Models:
         relevance = self._ranker.relevance(
             [(question, found.passages) for question, found in zip(questions, chosen, strict=True)]
         )
-        sources = [
+        ranked = [
             found.ranked(vectors @ row[0], scores.numpy())
             for found, vectors, row, scores in
             zip(chosen, of_sentences, rows, relevance, strict=True)
         ]  # fmt: skip
+        by_reader = self._reader.relevance(
+            [(question, best) for question, (best, _) in zip(questions, ranked, strict=True)]
+        )
+        sources = [
+            read(*best, logits.numpy()) for best, logits in zip(ranked, by_reader, strict=True)
+        ]
         answers = self._generate(list(map(self._prompt_text, questions, sources)))
         return [{"answer": answer, "source": best[0]} for answer, best in
                 zip(answers, sources, strict=True)]  # fmt: skip

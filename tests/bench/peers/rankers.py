@@ -1,4 +1,4 @@
-"""The reranker that every peer serves, as its kind of checkpoint is served with libraries."""
+"""The reranker and the reader that every peer serves, each as libraries serve its kind."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +22,12 @@ class Ranker(Protocol):
         """FP32 [passages] for each question, all computed together."""
 
 
-def load_ranker(folder: Path, dtype: torch.dtype, answer_weights: Path | None) -> Ranker:
-    """The ranker of a Hugging Face folder; the spec of our reranker says which kind it is."""
-    return (
-        AnswerRanker(folder, dtype, answer_weights) if answer_weights else PairRanker(folder, dtype)
-    )
+def load_ranker(folder: Path, dtype: torch.dtype, answer_weights: str) -> Ranker:
+    """The ranker of a Hugging Face folder; `answer_weights`: path of what an embedder was trained
+    to, empty for other kinds."""
+    if answer_weights:
+        return AnswerRanker(folder, dtype, Path(answer_weights))
+    return PairRanker(folder, dtype)
 
 
 class PairRanker:

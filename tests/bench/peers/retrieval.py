@@ -36,10 +36,21 @@ class Candidates:
         """All of their sentences."""
         return [text for texts in self._sentences for text in texts]
 
-    def ranked(self, cosines: np.ndarray, relevance: np.ndarray) -> list[str]:
-        """The sources, best first, as `source_ranker` orders them; `cosines`: of all sentences."""
+    def ranked(self, cosines: np.ndarray, relevance: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """The sources, best first, as `source_ranker` orders them, and their relevance.
+
+        `cosines`: of all sentences.
+        """
         ends = np.cumsum([len(texts) for texts in self._sentences])[:-1]
         best = np.array([found.max() for found in np.split(cosines, ends)])
         share = int(os.environ["BENCH_RELEVANCE_PERCENT"]) / 100
         score = scaled((self.similarity + best) / 2) + self.words + share * scaled(relevance)
-        return [self.passages[i] for i in best_first(score, SOURCES)]
+        order = best_first(score, SOURCES)
+        return [self.passages[i] for i in order], relevance[order]
+
+
+def read(sources: Sequence[str], relevance: np.ndarray, by_reader: np.ndarray) -> list[str]:
+    """The sources as `reader_ranker` orders them; our reader reads as many as there are."""
+    share = int(os.environ["BENCH_READER_PERCENT"]) / 100
+    order = best_first(share * by_reader + (1 - share) * relevance, len(sources))
+    return [sources[i] for i in order]
