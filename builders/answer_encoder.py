@@ -16,7 +16,8 @@ from transformers import BertModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from builders.checkpoint import Checkpoint
-from builders.encoder_checkpoint import FIRST_SIGN, answer_weights
+from builders.checkpoint_files import answer_weights
+from builders.encoder_checkpoint import FIRST_SIGN
 from builders.llm_reference import load_whole
 from builders.spec import ModelSpec
 

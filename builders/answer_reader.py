@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from builders.build_resources import check_disk
-from builders.checkpoint_files import MODULES, files_in, read_json, safetensors_in
+from builders.checkpoint_files import (
+    MODULES,
+    PROMPTS,
+    SETTINGS,
+    answer_weights,
+    files_in,
+    read_json,
+    safetensors_in,
+)
 from builders.checkpoint_kind import is_llm
 from builders.conversion import copy_others
 from builders.converted import kept, write_weights
-from builders.encoder_checkpoint import answer_weights
-from builders.pair_template import PROMPTS, SETTINGS
 from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, sha256
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from builders.errors import BuildError
-from builders.spec import ModelSpec
+from builders.spec import ROOT, ModelSpec
 from ensembles.manifest import TOKENIZER_FILE
 
 MODULES = "modules.json"
 """A file of sentence-transformers: the modules that compute an embedding, in order."""
+PROMPTS = "config_sentence_transformers.json"
+SETTINGS = "sentence_bert_config.json"
+"""Files of sentence-transformers: prompts by name, and the settings of its module Transformer."""
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 
@@ -24,6 +27,14 @@ COPY_TOKENIZER = (
 
 _OTHER_WEIGHTS = ("*.h5", "*.msgpack", "*.onnx", "openvino_*.xml", "*.pth", "*.npz")
 PICKLES = "pytorch_model*.bin"
+
+
+def answer_weights(spec: ModelSpec) -> Path:
+    """The file that the spec names (answer_encoder.py); raises `BuildError` where there is none."""
+    path = ROOT / spec.folder / str(spec.answer_weights)
+    if not path.is_file():
+        raise spec.error(f"answer_weights: no file {spec.folder}/{spec.answer_weights}")
+    return path
 
 
 def check_copied(spec: ModelSpec, path: Path) -> None:

@@ -11,11 +11,20 @@ from tokenizers import Tokenizer, normalizers
 
 from builders.build_steps import Progress
 from builders.checkpoint import Checkpoint, Facts
-from builders.checkpoint_files import MODULES, WEIGHTS, modules, names_in, read_json
+from builders.checkpoint_files import (
+    MODULES,
+    PROMPTS,
+    SETTINGS,
+    WEIGHTS,
+    answer_weights,
+    modules,
+    names_in,
+    read_json,
+)
 from builders.checkpoint_kind import is_llm
 from builders.llm_checkpoint import most_positions, read_tokenizer, text_config
-from builders.pair_template import PROMPTS, SETTINGS, default_prompt, read_pair_template
-from builders.spec import ROOT, ModelSpec
+from builders.pair_template import default_prompt, read_pair_template
+from builders.spec import ModelSpec
 from ensembles.manifest import TOKENIZER_FILE, Prefixes
 
 _SETTINGS = (SETTINGS, "sentence_roberta_config.json")
@@ -201,14 +210,6 @@ def check_answer_encoder(spec: ModelSpec, checkpoint: Checkpoint) -> None:
             f"'!' at {found}; possible: a 'bert' with the uncased English vocabulary, which has "
             f"it at {FIRST_SIGN}"
         )
-
-
-def answer_weights(spec: ModelSpec) -> Path:
-    """The file that the spec names (answer_encoder.py); raises `BuildError` where there is none."""
-    path = ROOT / spec.folder / str(spec.answer_weights)
-    if not path.is_file():
-        raise spec.error(f"answer_weights: no file {spec.folder}/{spec.answer_weights}")
-    return path
 
 
 def remark_on_pairs(tokenizer: Tokenizer) -> str:

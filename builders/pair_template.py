@@ -14,15 +14,12 @@ from typing import Any
 from tokenizers import Tokenizer, processors
 
 from builders.checkpoint import Checkpoint
-from builders.checkpoint_files import read_json
+from builders.checkpoint_files import PROMPTS, SETTINGS, read_json
 from builders.errors import refusing
 from builders.llm_checkpoint import read_tokenizer
 from builders.spec import ModelSpec
 from ensembles.manifest import PairText
 
-PROMPTS = "config_sentence_transformers.json"
-SETTINGS = "sentence_bert_config.json"
-"""Files of sentence-transformers: prompts by name, and the settings of its module Transformer."""
 _QUERY, _PASSAGE = "query9d1f", "passage9d1f"
 """Words in the place of the texts, which no template has."""
 _LEAST_ROOM = 64

@@ -10,7 +10,7 @@ from typing import Any
 
 from builders.build_steps import BuildSteps
 from builders.checkpoint import Checkpoint
-from builders.encoder_checkpoint import answer_weights
+from builders.checkpoint_files import answer_weights
 from builders.engine_plan import EnginePlan, RuntimePlan
 from builders.llm_prompt import prompt_hash
 from builders.spec import ModelSpec, Sku

@@ -37,9 +37,9 @@ cache, encoders in bf16 where the CPU has it (as ours), the LLM in fp32 (PyTorch
 for several prompts together; ours has the precision of its spec), rows sorted by length, dynamic
 batching where the peer has it, no access logs. A question is the same work for all:
 similarity and words of every passage, sentences and reranker over 16 of them, the reader over 3,
-our prompt, and exactly 16 tokens; our policy for answers is off. Ours is called over gRPC, they over
-HTTP with JSON, on open connections; the client does not parse their answers. While one variant is
-measured, the processes of the others are stopped (SIGSTOP)."""
+our prompt, and exactly 16 tokens; our policy for answers is off. Ours is called over gRPC, they
+over HTTP with JSON, on open connections; the client does not parse their answers. While one variant
+is measured, the processes of the others are stopped (SIGSTOP)."""
 
 
 def write(results: Results, folder: Path) -> list[Path]:

@@ -16,8 +16,8 @@ import aiohttp
 import psutil
 
 from builders.checkpoint import source_path
+from builders.checkpoint_files import answer_weights
 from builders.checkpoint_kind import is_llm
-from builders.encoder_checkpoint import answer_weights
 from builders.repository import engine_link
 from builders.spec import ROOT, Role
 from ensembles.manifest import read_manifest

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from builders.encoder_checkpoint import answer_weights
+from builders.checkpoint_files import answer_weights
 from ensembles.metrics import LARGE_REQUESTS
 from operations import model_processes
 from tests.server.cancellation import standing_still

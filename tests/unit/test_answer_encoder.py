@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import BertConfig, BertModel
 
-from builders import encoder_checkpoint
+from builders import checkpoint_files
 from builders.answer_encoder import _marks
 from builders.checkpoint import Checkpoint
 from builders.encoder_checkpoint import check_answer_encoder
@@ -33,7 +33,7 @@ def checkpoint(tmp_path_factory) -> Checkpoint:
 
 @pytest.fixture
 def spec(checkpoint, tmp_path, monkeypatch) -> ModelSpec:
-    monkeypatch.setattr(encoder_checkpoint, "ROOT", tmp_path)
+    monkeypatch.setattr(checkpoint_files, "ROOT", tmp_path)
     torch.manual_seed(1)
     matrices = BertModel.from_pretrained(checkpoint.path, add_pooling_layer=False).state_dict()
     weights = {f"bert.{n}": v + 0.1 * torch.randn(v.shape) for n, v in matrices.items()}

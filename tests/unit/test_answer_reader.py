@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from builders import converted, encoder_checkpoint
+from builders import checkpoint_files, converted
 from builders.answer_reader import TEMPLATE, is_reader, reader_folder
 from builders.checkpoint import Checkpoint
 from builders.encoder_models import score_tokens
@@ -38,7 +38,7 @@ def llm(tmp_path) -> Path:
 
 @pytest.fixture
 def spec(tmp_path, monkeypatch) -> ModelSpec:
-    monkeypatch.setattr(encoder_checkpoint, "ROOT", tmp_path)
+    monkeypatch.setattr(checkpoint_files, "ROOT", tmp_path)
     monkeypatch.setattr(converted, "CONVERTED", tmp_path / "converted")
     return ModelSpec(
         name="mine",
