@@ -51,8 +51,8 @@ class AnswerPolicy:
     the `refusal` (`refuse`). `quote` also asks that as large a share of the sentence's neighbouring
     words are neighbours in the quote.
     Unless `ungrounded` is `answer`, a question is refused if the best source has less than
-    `min_relevance`, on the scale of the reranker that is served, or no source has `min_similarity`.
-    `min_relevance` is for 300 searched passages; for ten times as many it is
+    `min_relevance`, on the scale of the reader and reranker that are served, or no source has
+    `min_similarity`. `min_relevance` is for 300 searched passages; for ten times as many it is
     `relevance_per_tenfold` higher. A second source is quoted only if it has `second_quote_margin`
     more than that. The similarity is lowered by `missing_words_penalty` times the share of the
     question's words that the closest sentence lacks.
