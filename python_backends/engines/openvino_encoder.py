@@ -13,6 +13,10 @@ from python_backends.tensors import Array
 _STREAMS = 2
 """Batches that run concurrently, each on its share of the threads."""
 
+_MOST_SHARED_BYTES = 256 * 2**20
+"""Size of model.onnx up to which small batches run concurrently. OpenVINO holds the weights once
+more for it: 1.1 GiB of 2.3 for the reference reader (docs/decisions/0119)."""
+
 _SHARED_COST_IDS, _ALL_COST_IDS, _ALL_COST_PER_ID = 11, 13, 0.53
 """Time of a batch; the unit is the time of one id on a share of the threads. On a share, a batch of
 `n` ids takes n + 11, on all threads 0.53 n + 13 (measured on two cores: docs/decisions/0021)."""
@@ -23,7 +27,7 @@ class OpenVinoEncoder:
 
     Large batches run one after the other on all threads. Small ones run concurrently with fewer
     threads each, because the threads of a small batch wait long for each other
-    (docs/decisions/0021).
+    (docs/decisions/0021). Those of a large model don't: its weights would be held twice.
     """
 
     def __init__(self, context: StageContext, folder: EngineFolder) -> None:
@@ -40,7 +44,8 @@ class OpenVinoEncoder:
         self._names = [port.get_any_name() for port in all_threads.inputs]
         self._on_all = all_threads.create_infer_request()
         self._on_share: list[Any] = []
-        if all_threads.get_property("INFERENCE_NUM_THREADS") >= _STREAMS:
+        is_small = model.stat().st_size <= _MOST_SHARED_BYTES
+        if is_small and all_threads.get_property("INFERENCE_NUM_THREADS") >= _STREAMS:
             shared = core.compile_model(model, "CPU", properties | {"NUM_STREAMS": _STREAMS})
             self._on_share = [shared.create_infer_request() for _ in range(_STREAMS)]
         # The first call of a process initializes OpenVINO's use of numpy. Two threads that do so

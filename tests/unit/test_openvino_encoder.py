@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from builders.spec import ROOT
+from python_backends.engines import openvino_encoder
 from python_backends.engines.openvino_encoder import OpenVinoEncoder, count_sequential
 from tests.fakes import sum_encoder
 from tests.fakes.serving import context
@@ -36,6 +37,17 @@ def test_every_batch_has_its_own_answer(engine, count):
     assert len(found) == count
     for inputs, output in zip(batches, found, strict=True):
         assert output.dtype == np.float32
+        assert_array_equal(output, expected(inputs))
+
+
+def test_the_weights_of_a_large_model_are_held_once(tmp_path, monkeypatch):
+    loaded = context(sum_encoder.folder(tmp_path / "cpu"), num_threads=2, precision="fp32")
+    assert len(OpenVinoEncoder(loaded, loaded.engine_folder())._on_share) == 2
+    monkeypatch.setattr(openvino_encoder, "_MOST_SHARED_BYTES", 0)
+    engine = OpenVinoEncoder(loaded, loaded.engine_folder())
+    assert engine._on_share == []
+    batches = [batch(*size) for size in SIZES]
+    for inputs, output in zip(batches, engine.encode(batches), strict=True):
         assert_array_equal(output, expected(inputs))
 
 
