@@ -30,7 +30,7 @@ PICKLES = "pytorch_model*.bin"
 
 
 def answer_weights(spec: ModelSpec) -> Path:
-    """The file that the spec names (answer_encoder.py); raises `BuildError` where there is none."""
+    """The file that the spec names (answer_encoder.py, answer_reader.py); raises `BuildError`."""
     path = ROOT / spec.folder / str(spec.answer_weights)
     if not path.is_file():
         raise spec.error(f"answer_weights: no file {spec.folder}/{spec.answer_weights}")

@@ -20,7 +20,7 @@ from python_backends.tokenization import (
 _MIN_PASSAGE_TOKENS = 16
 """A query that leaves less room for a passage is refused."""
 _MOST_READ_TOKENS = 64
-"""Tokens of a query that the reader gets."""
+"""Tokens of a query that the reader gets, but at most a quarter of its room."""
 
 
 class PairTokenizerStage(Stage):
@@ -83,7 +83,8 @@ class ReaderTokenizerStage(PairTokenizerStage):
     contract = READER_TOKENIZER
 
     def _fitting(self, query: str) -> str:
-        (begin,) = beginnings([query], _MOST_READ_TOKENS)
+        most = min(_MOST_READ_TOKENS, self._room // 4)
+        (begin,) = beginnings([query], most)
         (row,) = self._query_tokenizer.encode_batch([begin], add_special_tokens=False)
-        ends = [end for _, end in row.offsets[:_MOST_READ_TOKENS]]
+        ends = [end for _, end in row.offsets[:most]]
         return begin[: max(ends, default=0)] or begin

@@ -93,6 +93,12 @@ def test_the_reader_gets_the_beginning_of_a_long_query(tmp_path):
     ]
 
 
+def test_a_small_reader_gets_less_of_a_long_query(folder):
+    stage = ReaderTokenizerStage(context(folder, max_passages=99))
+    answer = stage.answer(tensors(query="a " * 99, passages="b"))
+    assert answer["input_ids"].tolist() == [[CLS, *[A] * 7, SEP, B, SEP]]
+
+
 def test_one_query_and_some_passages_are_needed(folder):
     stage = PairTokenizerStage(context(folder, max_passages=99))
     for values, says in (
