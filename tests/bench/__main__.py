@@ -22,6 +22,7 @@ from tests.bench.peer_process import LLAMA, PEERS, PYTHON
 from tests.bench.results import FILE, SectionResult, read
 from tests.bench.sections import SECTIONS, Section
 from tests.bench.services import Services
+from tests.served_models import in_words, served_models
 
 _OURS = ("openvino", "openvino-genai", "torch", "transformers", "sentence-transformers", "grpcio")
 _PEERS = ("fastapi", "uvicorn", "bentoml", "litserve", "ray", "mosec", "torch")
@@ -90,7 +91,9 @@ def _measure_all(
     """Names of the sections that failed; the figures of the others are in the file."""
     failed = []
     about_s = sum(section.quick_s if is_quick else section.about_s for section in sections)
-    _NOTES.print(f"{len(sections)} sections: about {about_s / 60:.0f} minutes")
+    _NOTES.print(
+        f"{len(sections)} sections: about {about_s / 60:.0f} minutes; {in_words(served_models())}"
+    )
     faults = dict.fromkeys([*PEERS, LLAMA], "left out by --no-peers") if no_peers else {}
     with Services(faults=faults) as services:
         for number, section in enumerate(sections, start=1):
@@ -114,6 +117,7 @@ def _empty_result(section: Section, settings: BenchSettings) -> SectionResult:
         commit=_commit(),
         settings=str(settings),
         versions=_versions(),
+        models=in_words(served_models()),
     )
 
 

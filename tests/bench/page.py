@@ -315,6 +315,7 @@ def _runs(results: Results) -> Iterator[str]:
         lines.append(f"Sections without figures: {', '.join(left)}.")
     lines += _not_measured(sections)
     lines += [f"Machine: {each}." for each in dict.fromkeys(s.machine for s in sections)]
+    lines += [f"Models: {m}." for m in dict.fromkeys(s.models for s in sections)]
     lines += [f"Versions: {', '.join(v)}." for v in dict.fromkeys(s.versions for s in sections)]
     yield "\n".join(f"- {line}" for line in lines) + "\n"
 

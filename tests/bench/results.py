@@ -108,6 +108,8 @@ class SectionResult:
     commit: str
     settings: str
     versions: tuple[str, ...]
+    models: str
+    """What played each role."""
     measured: tuple[Measured, ...] = ()
     facts: tuple[Fact, ...] = ()
     faults: tuple[str, ...] = ()

@@ -73,7 +73,7 @@ def report(found: Summary, rows: Mapping[str, Counters]) -> str:
 def _load(
     services: Services, model: str, clients: int, seconds: float
 ) -> tuple[Summary, dict[str, Counters], dict[str, Counters]]:
-    recorder = Recorder(SectionResult("time by model", "", 0.0, "", "", "", ()), 1, services)
+    recorder = Recorder(SectionResult("time by model", "", 0.0, "", "", "", (), ""), 1, services)
     name = "rag" if model == "rag_cancellable" else model
     workload = workload_of(Context(services, recorder, DEFAULT), name)
     variant = services.ours(name)[-1 if model == "rag_cancellable" else 0]

@@ -11,10 +11,8 @@ from triton_rag.cli.evaluation import by_split, measure, measure_collection
 from triton_rag.evaluation.figures import COLLECTION_ORDERS, ORDERS, Figures, figures
 from triton_rag.evaluation.outcomes import Outcome
 
-from builders.repository import engine_link
 from builders.spec import ROOT, load_sku
 from ensembles.collections import STORE_VARIABLE
-from ensembles.manifest import read_manifest
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
 from tests.bench.machine import describe
@@ -22,13 +20,13 @@ from tests.evaluation.collection_page import page as collection_page
 from tests.evaluation.owners_page import page as owners_page
 from tests.evaluation.page import joined, page
 from tests.evaluation.splits import HELD_OUT, OWNERS_FOLDERS, TUNE, by_part
+from tests.served_models import served_models
 
 HERE = Path(__file__).parent
 FIRST, ADDED, DOCUMENTS = HERE / "questions.jsonl", HERE / "held_out.jsonl", HERE / "documents"
 LOG = ROOT / "build" / "evaluation" / "tritonserver.log"
 PAGE = ROOT / "docs" / "evaluation.md"
 NAME = "evaluation"
-ROLES = ("embedder", "reranker", "reader", "llm")
 
 
 @click.command()
@@ -85,13 +83,7 @@ def _figures(
 
 def _served() -> tuple[dict[str, str], str]:
     """The models and the machine."""
-    return _models(), describe()
-
-
-def _models() -> dict[str, str]:
-    """Name and precision of what plays each role."""
-    manifests = {role: read_manifest(engine_link(role)) for role in ROLES}
-    return {role: f"{found.model} ({found.precision})" for role, found in manifests.items()}
+    return served_models(), describe()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from triton_rag.cli.evaluation_tables import tables
 from triton_rag.evaluation.figures import Figures
 from triton_rag.ingestion.report import IngestReport
 
-from tests.evaluation.page import COLLECTION, markdown, served
+from tests.evaluation.page import COLLECTION, markdown
+from tests.served_models import in_words
 
 PAGE = f"""\
 {COLLECTION}
@@ -31,7 +32,7 @@ def page(
     return PAGE.format(
         documents=report.documents,
         passages=report.passages,
-        models=served(models),
+        models=in_words(models),
         machine=machine,
         retrieval=markdown(retrieval),
         answers=markdown(answers),

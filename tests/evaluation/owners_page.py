@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from triton_rag.cli.evaluation_tables import tables
 from triton_rag.evaluation.figures import Figures
 
-from tests.evaluation.page import OWNERS, markdown, served
+from tests.evaluation.page import OWNERS, markdown
+from tests.served_models import in_words
 
 PAGE = f"""\
 {OWNERS}
@@ -27,5 +28,5 @@ def page(splits: Mapping[str, Figures], models: Mapping[str, str], machine: str)
     """The part for the figures of each split; `models` by role."""
     retrieval, answers, times = map(markdown, tables(splits).values())
     return PAGE.format(
-        models=served(models), machine=machine, retrieval=retrieval, answers=answers, times=times
+        models=in_words(models), machine=machine, retrieval=retrieval, answers=answers, times=times
     )

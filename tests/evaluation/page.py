@@ -6,6 +6,7 @@ from triton_rag.cli.evaluation_tables import Rows, tables
 from triton_rag.evaluation.figures import Figures
 
 from tests.evaluation.splits import HELD_OUT, TUNE, UNSEEN
+from tests.served_models import in_words
 
 COLLECTION, OWNERS = "\n## Over a collection\n", "\n## Over folders of notes\n"
 """Begin the parts of the page that `collection_page` and `owners_page` write."""
@@ -53,7 +54,7 @@ def page(splits: Mapping[str, Figures], models: Mapping[str, str], machine: str)
     whole = tables({name: splits[name] for name in (HELD_OUT, UNSEEN, TUNE)})
     return PAGE.format(
         count=sum(splits[name].answerable + splits[name].unanswerable for name in (HELD_OUT, TUNE)),
-        models=served(models),
+        models=in_words(models),
         machine=machine,
         retrieval=markdown(whole["retrieval"]),
         answers=markdown(tables(splits)["answers"]),
@@ -69,10 +70,6 @@ def joined(old: str, new: str) -> str:
     requests, mark, collection = rest.partition(COLLECTION)
     changed = requests + new if new.startswith(COLLECTION) else new + mark + collection
     return changed + owners_mark + owners
-
-
-def served(models: Mapping[str, str]) -> str:
-    return ", ".join(f"{role} {name}" for role, name in models.items())
 
 
 def markdown(rows: Rows) -> str:

@@ -65,7 +65,7 @@ def section(name: str, *figures: Measured, complete: bool = True) -> SectionResu
     facts = (Fact("memory of `llm`, MiB", 12.0),)
     return SectionResult(
         name, "2026-01-01 10:00", 3.0, "a machine", "abc", "3 repeats", ("torch 1",),
-        figures, facts, ("ray_serve: no",), complete,
+        "llm some-model (fp32)", figures, facts, ("ray_serve: no",), complete,
     )  # fmt: skip
 
 
