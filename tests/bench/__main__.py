@@ -26,6 +26,7 @@ from tests.served_models import in_words, served_models
 
 _OURS = ("openvino", "openvino-genai", "torch", "transformers", "sentence-transformers", "grpcio")
 _PEERS = ("fastapi", "uvicorn", "bentoml", "litserve", "ray", "mosec", "torch")
+_ALL_PEERS = (*PEERS, LLAMA)
 _BY_NAME = {section.name: section for section in SECTIONS}
 _NOTES = Console(stderr=True)
 
@@ -41,7 +42,12 @@ _NOTES = Console(stderr=True)
 @click.option("--repeats", type=int, help="runs of a point  [default: 3; with --quick 1]")
 @click.option("--pace", type=float, help="factor on how long a run lasts  [default: 1; 0.5]")
 @click.option("--quick", is_flag=True, help="fewer points, shorter runs")
-@click.option("--no-peers", is_flag=True, help="leave the other servers out")
+@click.option(
+    "--peers",
+    default=",".join(_ALL_PEERS),
+    show_default=True,
+    help="the other servers, '' for none; all at once take 24 GiB of memory",
+)
 @click.option("--resume", is_flag=True, help="leave out what this commit has measured already")
 @click.option("--page-only", is_flag=True, help="write page and plots from the results there are")
 def main(
@@ -49,32 +55,43 @@ def main(
     repeats: int | None,
     pace: float | None,
     quick: bool,
-    no_peers: bool,
+    peers: str,
     resume: bool,
     page_only: bool,
 ) -> None:
     """Measure our server against bare engines and other servers; about an hour.
 
     Results go to build/bench/results.json. A whole run writes docs/benchmarks.md and its plots, a
-    run with --only, --quick or --no-peers build/bench/benchmarks.md.
+    run with --only, --quick or without peers build/bench/benchmarks.md.
 
     Exit status: 1 when a section failed as a whole.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and peers are ended too
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    left_out = _left_out(peers)
     settings = QUICK if quick else DEFAULT
     settings = replace(settings, repeats=repeats or settings.repeats, pace=pace or settings.pace)
     sections = [_BY_NAME[name] for name in only] or [s for s in SECTIONS if s.is_default]
     if resume:
         sections = [section for section in sections if not _is_done(section, settings)]
-    failed = [] if page_only else _measure_all(sections, settings, quick, no_peers)
-    is_partial = bool(only) or quick or no_peers
+    failed = [] if page_only else _measure_all(sections, settings, quick, left_out)
+    is_partial = bool(only) or quick or len(left_out) == len(_ALL_PEERS)
     for path in page.write(read(), FILE.parent if is_partial else ROOT / "docs"):
         click.echo(f"written: {path.relative_to(ROOT)}")
     click.echo(f"figures: {FILE.relative_to(ROOT)}")
     if failed:
         raise click.ClickException(f"failed: {', '.join(failed)}")
+
+
+def _left_out(peers: str) -> list[str]:
+    """Peers that are not in `peers`; raises `BadParameter` for a name that is none of them."""
+    asked = [name.strip() for name in peers.split(",") if name.strip()]
+    if unknown := set(asked) - set(_ALL_PEERS):
+        raise click.BadParameter(
+            f"{min(unknown)!r} is none of {', '.join(_ALL_PEERS)}", param_hint="--peers"
+        )
+    return [name for name in _ALL_PEERS if name not in asked]
 
 
 def _is_done(section: Section, settings: BenchSettings) -> bool:
@@ -86,7 +103,7 @@ def _is_done(section: Section, settings: BenchSettings) -> bool:
 
 
 def _measure_all(
-    sections: Sequence[Section], settings: BenchSettings, is_quick: bool, no_peers: bool
+    sections: Sequence[Section], settings: BenchSettings, is_quick: bool, left_out: Sequence[str]
 ) -> list[str]:
     """Names of the sections that failed; the figures of the others are in the file."""
     failed = []
@@ -94,7 +111,7 @@ def _measure_all(
     _NOTES.print(
         f"{len(sections)} sections: about {about_s / 60:.0f} minutes; {in_words(served_models())}"
     )
-    faults = dict.fromkeys([*PEERS, LLAMA], "left out by --no-peers") if no_peers else {}
+    faults = dict.fromkeys(left_out, "left out by --peers")
     with Services(faults=faults) as services:
         for number, section in enumerate(sections, start=1):
             _NOTES.print(f"{time.strftime('%H:%M:%S')} {number}/{len(sections)} {section.name}")

@@ -22,7 +22,7 @@ def _limit(results: Results) -> Iterator[str]:
         return
     yield (
         f"The bare engines in one process, without a server, answer {bare:.2f} × BentoML's "
-        "questions over 10 new documents: both encoders are nearly all of the work, and they run "
+        "questions over 10 new documents: the encoders are nearly all of the work, and they run "
         f"the same instructions on the same cores in both. `rag` reaches {ours:.2f} × the bare "
         f"engines. More is possible only where nothing is computed twice{_kept(results)}.\n"
     )
