@@ -23,7 +23,8 @@ from tests.evaluation.splits import HELD_OUT, OWNERS_FOLDERS, TUNE, by_part
 from tests.served_models import served_models
 
 HERE = Path(__file__).parent
-FIRST, ADDED, DOCUMENTS = HERE / "questions.jsonl", HERE / "held_out.jsonl", HERE / "documents"
+FIRST, ADDED, NEW = (HERE / f"{name}.jsonl" for name in ("questions", "held_out", "new_folders"))
+DOCUMENTS = HERE / "documents"
 LOG = ROOT / "build" / "evaluation" / "tritonserver.log"
 PAGE = ROOT / "docs" / "evaluation.md"
 NAME = "evaluation"
@@ -45,8 +46,10 @@ def main(part: str) -> None:
 
 
 def _requests(client: Client) -> str:
-    first, added = (measure(client, each, DOCUMENTS) for each in (FIRST, ADDED))
-    outcomes = by_part(_answered(first), _answered(added))
+    first, added, new = (
+        _answered(measure(client, each, DOCUMENTS)) for each in (FIRST, ADDED, NEW)
+    )
+    outcomes = by_part(first, added, new)
     return page(_figures(outcomes, ORDERS), *_served())
 
 

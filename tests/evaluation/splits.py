@@ -5,20 +5,27 @@ from collections.abc import Sequence
 from triton_rag.evaluation.outcomes import Outcome
 
 HELD_OUT, TUNE = "held_out", "tune"
-FIRST, ADDED, UNSEEN = (f"{HELD_OUT}: {part}" for part in ("first", "added", "unseen folders"))
+FIRST, ADDED, UNSEEN, NEW = (
+    f"{HELD_OUT}: {part}" for part in ("first", "added", "unseen folders", "new folders")
+)
 UNSEEN_FOLDERS = ("apache", "desktop", "git", "project", "solitaire")
 """No question of `tune` is about them."""
+NEW_FOLDERS = ("hledger", "imagemagick", "panorama", "time")
+"""Their questions were written when the models and settings of decision 0119 were served."""
 OWNERS_FOLDERS = ("practice", "servers", "school", "house", "bikes", "transit", "family", "ecology")
 """Folders of notes; the questions of the first four are of the split `tune`."""
 
 
-def by_part(first: Sequence[Outcome], added: Sequence[Outcome]) -> dict[str, Sequence[Outcome]]:
-    """Outcomes by row; `first` are those of questions.jsonl, `added` those of held_out.jsonl."""
+def by_part(
+    first: Sequence[Outcome], added: Sequence[Outcome], new: Sequence[Outcome]
+) -> dict[str, Sequence[Outcome]]:
+    """Outcomes by row: those of questions.jsonl, held_out.jsonl and new_folders.jsonl."""
     held_out = [outcome for outcome in first if outcome.question.split == HELD_OUT]
     return {
-        HELD_OUT: [*held_out, *added],
+        HELD_OUT: [*held_out, *added, *new],
         FIRST: held_out,
         ADDED: added,
         UNSEEN: [outcome for outcome in added if outcome.question.folder in UNSEEN_FOLDERS],
+        NEW: new,
         TUNE: [outcome for outcome in first if outcome.question.split == TUNE],
     }
