@@ -127,7 +127,7 @@ bench-peers: .venv-peers/.ready  ## make the environment of the other servers: .
 headroom: $(if $(URL),setup,build-engines)  ## find the largest load that keeps SLO="rag:p99<5s" (10 minutes; URL= of a running server)
 	@MODEL_REPOSITORY=model_repository $(BUILD) -m tests.headroom "$(or $(SLO),rag:p99<5s)" --minutes $(or $(MINUTES),10) $(if $(URL),--url $(URL))
 
-evaluate: build-engines  ## measure answers over real text, into docs/evaluation.md (about 8 minutes)
+evaluate: build-engines  ## measure answers over real text, into docs/evaluation.md (about 15 minutes)
 	@for part in requests collection owners; do MODEL_REPOSITORY=model_repository $(BUILD) -m tests.evaluation $$part || exit; done
 
 bench-collections: build-engines  ## measure collections in both stores (about 15 minutes)
