@@ -70,10 +70,10 @@ def main(
 
     Exit status: 1 when a section failed as a whole.
     """
+    left_out = _left_out(peers)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and peers are ended too
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    left_out = _left_out(peers)
     settings = QUICK if quick else DEFAULT
     settings = replace(settings, repeats=repeats or settings.repeats, pace=pace or settings.pace)
     sections = [_BY_NAME[name] for name in only] or [s for s in SECTIONS if s.is_default]

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from ensembles.metrics import STAGE_DURATION
 from python_backends.sentences import sentences
 from tests.bench import first_token, measure, page, results
+from tests.bench.__main__ import main
 from tests.bench.goals import Goal, goals
 from tests.bench.measure import Job, Load, Recorder
 from tests.bench.missed_goals import explanations
@@ -377,3 +379,9 @@ def test_where_divides_by_the_answered_requests() -> None:
 
 def _ten_records() -> list[Record]:
     return [Record(0, 0, 1.0, (Response(1.0, 1),), Outcome.OK) for _ in range(10)]
+
+
+def test_an_unknown_peer_is_told_with_those_there_are() -> None:
+    told = CliRunner().invoke(main, ["--page-only", "--peers", "mosec,tgi"])
+    assert told.exit_code == 2
+    assert "'tgi' is none of fastapi, bentoml, litserve, ray_serve, mosec, llama_cpp" in told.output
