@@ -28,8 +28,7 @@ _OURS = ("openvino", "openvino-genai", "torch", "transformers", "sentence-transf
 _PEERS = ("fastapi", "uvicorn", "bentoml", "litserve", "ray", "mosec", "torch")
 _ALL_PEERS = (*PEERS, LLAMA)
 _FEW_PEERS = ("fastapi", "bentoml", "mosec", LLAMA)
-"""Those that fit into 24 GiB with the default models: the two that were fastest, and BentoML, which
-the goals name."""
+"""They fit into 24 GiB beside the default models, and answered most questions before the reader."""
 _BY_NAME = {section.name: section for section in SECTIONS}
 _NOTES = Console(stderr=True)
 

@@ -25,8 +25,9 @@ texts and the questions come from. To judge your own models and documents: \
 Choices may be made on the split `tune` only, so believe `held_out`. *First* are those of its \
 questions that were there while choices were made, *added* those that were written afterwards. \
 *Unseen folders* are those of the added ones about subjects that no choice has seen. *New folders* \
-are about four more subjects: their questions were written after the last choice. In parentheses: \
-the 95 % interval.
+are about four more subjects. Their first reading led to a lower `min_relevance` \
+([0120](decisions/0120-fewer-are-refused-and-new-folders-judge.md)), so this page is not a blind \
+test of that setting. In parentheses: the 95 % interval.
 
 A passage is right if it is of the right document, holds an answer and has at least half of the \
 words of the evidence. An answer is *refused* if `finish_reason` is `ungrounded` or the text has a \

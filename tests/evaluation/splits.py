@@ -11,7 +11,7 @@ FIRST, ADDED, UNSEEN, NEW = (
 UNSEEN_FOLDERS = ("apache", "desktop", "git", "project", "solitaire")
 """No question of `tune` is about them."""
 NEW_FOLDERS = ("hledger", "imagemagick", "panorama", "time")
-"""Their questions were written when the models and settings of decision 0119 were served."""
+"""Their questions were first read with the settings of decision 0119, then with 0120's."""
 OWNERS_FOLDERS = ("practice", "servers", "school", "house", "bikes", "transit", "family", "ecology")
 """Folders of notes; the questions of the first four are of the split `tune`."""
 
