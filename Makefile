@@ -27,6 +27,8 @@ BUILD_PIP_FLAGS := $(PIP_FLAGS) --no-compile
 BUILD := .venv/bin/python
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= true
+# Some images set it. Then every process compiles torch's modules again, which takes 7 seconds.
+unexport PYTHONDONTWRITEBYTECODE
 # What runs here asks servers of this machine, which a proxy would look for on itself.
 comma := ,
 export no_proxy := localhost,127.0.0.1$(addprefix $(comma),$(or $(no_proxy),$(NO_PROXY)))
@@ -101,7 +103,7 @@ test-models: setup  ## make the engines of the models that tests name, in build/
 	@MODEL_REPOSITORY=build/tests/model_repository $(BUILD) -m builders build-engines --models "$(TEST_MODELS)"
 
 test: build-engines test-models .venv-clients/.ready  ## run all tests that need no GPU, against a real tritonserver
-	@$(BUILD) -m pytest tests/unit tests/golden tests/server tools/triton_lint/tests/unit tools/traces/tests
+	@$(BUILD) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/server tests/unit tests/golden tools/triton_lint/tests/unit tools/traces/tests
 
 .venv-clients/.ready: requirements/clients.lock
 	@echo "[test] published clients: .venv-clients …"

@@ -14,6 +14,7 @@ import pytest
 import tritonclient.grpc as grpcclient
 from triton_rag import Client
 
+from builders.repository import REPOSITORY
 from builders.spec import load_sku
 from ensembles.metrics import KV_CACHE_USED, RUNNING
 from operations.cpu_server import CpuServer
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 BOUND_S = 300.0
 """For what must come, on a busy machine too: no test is meant to wait so long."""
+
+LEAVE_S = 2
+"""How long a server may wait at its end for what its clients have left: nobody waits for it. Triton
+keeps refused requests of streams until then."""
 
 NUMPY = {
     "BYTES": np.object_,
@@ -221,10 +226,20 @@ def is_idle(server: Server) -> bool:
     return is_idle_on(metrics_page(server))
 
 
+def linked(folder: Path, *models: str) -> Path:
+    """A repository of links to these models alone, for tests that start a server of their own."""
+    folder.mkdir()
+    for model in models:
+        (folder / model).symlink_to(REPOSITORY / model)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("server") / "tritonserver.log"
-    with CpuServer(load_sku("cpu"), free_ports(), log) as running:
+    serving = CpuServer(load_sku("cpu"), free_ports(), log)
+    serving.exit_timeout_s = LEAVE_S
+    with serving as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()

@@ -8,7 +8,6 @@ import pytest
 from triton_rag import Client, Overloaded, ingest
 from triton_rag.cli import main
 
-from builders.repository import REPOSITORY
 from builders.spec import load_sku
 from ensembles.collections import COLLECTIONS, STORE_VARIABLE
 from ensembles.contracts import DOWN
@@ -18,6 +17,7 @@ from operations.cpu_server import CpuServer
 from operations.ports import free_ports
 from tests.fakes.files import docx, pdf
 from tests.postgres import Postgres, running_postgres
+from tests.server.conftest import linked
 from tests.server.killed_ingest import TEXTS, documents, kill_ingest
 
 STOPPED = r"PostgreSQL server at .* has stopped"
@@ -34,11 +34,9 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server of the models that search needs, whose store is a database."""
     folder = tmp_path_factory.mktemp("served")
-    repository = folder / "models"
-    repository.mkdir()
     names = {step.model.name for graph in (EMBED, SEARCH) for step in graph.steps}
-    for name in (*names, EMBED.name, SEARCH.name, COLLECTIONS.name, "passage_splitter"):
-        (repository / name).symlink_to(REPOSITORY / name)
+    others = (EMBED.name, SEARCH.name, COLLECTIONS.name, "passage_splitter")
+    repository = linked(folder / "models", *names, *others)
     with running_postgres() as database:
         variables = {STORE_VARIABLE: database.url}
         log = folder / "tritonserver.log"

@@ -266,11 +266,13 @@ def test_tokens_per_minute_hold_over_two_gateways_with_streams_that_break(
     assert booked["input_tokens"] + booked["output_tokens"] <= LIMIT * minutes
 
 
-def in_room(gateway: Gateway, headers: dict[str, str], name: str) -> int:
-    """A gauge of what generates in front of the model."""
+def in_room(gateway: Gateway, headers: dict[str, str]) -> list[int]:
+    """How many generations run and wait in front of the model, on one page."""
     page = gateway.client.get("/metrics", headers=headers).text
-    (found,) = re.findall(rf'^{name}{{kind="generating"}} (\S+)$', page, re.MULTILINE)
-    return int(float(found))
+    names = f"{GATEWAY_RUNNING.name}|{GATEWAY_WAITING.name}"
+    lines = re.findall(rf'^({names}){{kind="generating"}} (\S+)$', page, re.MULTILINE)
+    found = {name: int(float(value)) for name, value in lines}
+    return [found[GATEWAY_RUNNING.name], found[GATEWAY_WAITING.name]]
 
 
 def test_few_streams_of_a_tenant_run_beside_another_on_cpu_cores(
@@ -280,28 +282,28 @@ def test_few_streams_of_a_tenant_run_beside_another_on_cpu_cores(
     gateway = access.gateways[0]
     quiet = access.key(tenant="quiet", routes=("*", "/metrics"))
     flooding = access.key(tenant="flooding")
-    assert access.ask(quiet).status_code == 200
 
-    async def stream(client: httpx.AsyncClient) -> None:
+    def look() -> list[int]:
+        assert access.ask(quiet).status_code == 200
+        return in_room(gateway, quiet)
+
+    async def flood(client: httpx.AsyncClient) -> None:
         asked = body(stream=True, max_tokens=LONG, min_tokens=LONG)
-        async with client.stream("POST", CHAT, json=asked, headers=flooding) as answer:
-            async for _ in answer.aiter_lines():
-                pass
+        while True:
+            async with client.stream("POST", CHAT, json=asked, headers=flooding) as answer:
+                async for _ in answer.aiter_lines():
+                    pass
 
     async def whole() -> None:
         async with httpx.AsyncClient(base_url=gateway.url, timeout=BOUND_S) as client:
-            streams = [asyncio.create_task(stream(client)) for _ in range(8)]
-            names = (GATEWAY_RUNNING.name, GATEWAY_WAITING.name)
+            floods = [asyncio.create_task(flood(client)) for _ in range(8)]
             bounded = [BESIDE_ON_CPU, 8 - BESIDE_ON_CPU]
             try:
-                counts = await asyncio.to_thread(
-                    seen, lambda: [in_room(gateway, quiet, name) for name in names], bounded.__eq__
-                )
-                assert counts == bounded
+                assert await asyncio.to_thread(seen, look, bounded.__eq__) == bounded
             finally:
-                for each in streams:
+                for each in floods:
                     each.cancel()
-                await asyncio.gather(*streams, return_exceptions=True)
+                await asyncio.gather(*floods, return_exceptions=True)
 
     asyncio.run(whole())
     assert eventually(lambda: is_idle_on(metrics_page(server)))

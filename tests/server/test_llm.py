@@ -224,14 +224,14 @@ def test_prompt_forms(server: Server) -> None:
 
 
 def test_more_than_the_kv_cache_holds_is_recomputed_not_lost(server: Server) -> None:
-    """32 requests that want twice the KV memory: all end, with the tokens that they get alone."""
-    asked = [f"{i} " + prompt for i, prompt in enumerate(prompts(32, words=300))]
-    options: dict[str, Any] = {"max_tokens": 1000, "min_tokens": 1000}
-    with ThreadPoolExecutor(32) as pool:
+    """24 requests want a fifth more than the KV memory: all end, with the tokens they get alone."""
+    asked = [f"{i} " + prompt for i, prompt in enumerate(prompts(24, words=400))]
+    options: dict[str, Any] = {"max_tokens": 600, "min_tokens": 600}
+    with ThreadPoolExecutor(24) as pool:
         found = list(pool.map(lambda p: generate(server, p, **options), asked))
-    assert [f.tokens for f in found] == [1000] * 32
+    assert [f.tokens for f in found] == [600] * 24
     inputs = sum(int(f.values("num_input_tokens")[0][0]) for f in found)
-    assert inputs + 32_000 > 32_768  # more than kv_cache_tokens of skus/cpu.toml
+    assert inputs + 24 * 600 > 1.1 * 32_800  # kv_cache_tokens of placements/cpu.toml
     assert generate(server, asked[5], **options).text == found[5].text
 
 

@@ -17,7 +17,7 @@ from operations import model_processes
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
 from operations.triton_process import TritonProcess
-from tests.server.conftest import BOUND_S, eventually
+from tests.server.conftest import BOUND_S, LEAVE_S, eventually, linked
 
 STILL_S = 2.0
 """Triton gives up a process after one second."""
@@ -28,7 +28,10 @@ SIZES = (1, 10, 1, 5)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonProcess]:
     log: Path = tmp_path_factory.mktemp("pauses") / "tritonserver.log"
-    with CpuServer(load_sku("cpu"), free_ports(), log) as server:
+    repository = linked(log.parent / "models", "tokenizer", "embedder", "embed")
+    serving = CpuServer(load_sku("cpu"), free_ports(), log, repository)
+    serving.exit_timeout_s = LEAVE_S
+    with serving as server:
         yield server
 
 

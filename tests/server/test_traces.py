@@ -15,11 +15,12 @@ import tritonclient.grpc as grpcclient
 from triton_traces.collector import Collector
 from triton_traces.spans import Span, read_spans
 
+from builders.repository import REPOSITORY
 from builders.spec import load_sku
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
 from operations.triton_process import STOP_TIMEOUT_S
-from tests.server.conftest import BOUND_S, Server, tensor, text
+from tests.server.conftest import BOUND_S, Server, linked, tensor, text
 
 SECRET = "quetzalcoatlus"
 """A word of questions and documents that may be in no export."""
@@ -76,9 +77,9 @@ def server(collector: Exported, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield from _serve(tmp_path_factory.mktemp("traced"), FORWARD)
 
 
-def _serve(folder: Path, *options: str) -> Iterator[Server]:
+def _serve(folder: Path, *options: str, repository: Path = REPOSITORY) -> Iterator[Server]:
     log = folder / "tritonserver.log"
-    yield from _running(CpuServer(load_sku("cpu"), free_ports(), log, options=options))
+    yield from _running(CpuServer(load_sku("cpu"), free_ports(), log, repository, options))
 
 
 def _running(server: CpuServer) -> Iterator[Server]:
@@ -258,7 +259,8 @@ def test_no_text_leaves_with_the_spans(server, collector):
 def test_a_collector_that_is_down_harms_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     asked = text("text_input", SECRET), tensor("max_tokens", [4], "INT32")
-    serving = CpuServer(load_sku("cpu"), free_ports(), tmp_path / "tritonserver.log")
+    repository = linked(tmp_path / "models", "tokenizer", "llm")
+    serving = CpuServer(load_sku("cpu"), free_ports(), tmp_path / "tritonserver.log", repository)
     serving.exit_timeout_s = 2 * STOP_TIMEOUT_S  # it waits for its models until it is killed
     for server in _running(serving):
         for _ in range(20):
@@ -269,16 +271,20 @@ def test_a_collector_that_is_down_harms_nothing(tmp_path, monkeypatch):
     assert SECRET not in (tmp_path / "tritonserver.log").read_text()
 
 
-TRITONS_TRACES = ("mode=opentelemetry", "rate=1", "level=TIMESTAMPS")
-"""Settings of Triton's own traces."""
+def tritons_traces(collector: Exported) -> tuple[str, ...]:
+    """Options of tritonserver for its own traces."""
+    url = f"opentelemetry,url={collector.url}/triton"
+    settings = ("mode=opentelemetry", "rate=1", "level=TIMESTAMPS", url)
+    return tuple(f"--trace-config={each}" for each in settings)
 
 
 def test_beside_tritons_own_traces_ours_belong_under_them(collector, tmp_path, monkeypatch):
     """Unless Triton began a trace of its own, as it does for gRPC streams without the header."""
     trace_to(collector, monkeypatch)
     plain, streamed = Trace(), Trace()
-    settings = (*TRITONS_TRACES, f"opentelemetry,url={collector.url}/triton")
-    for server in _serve(tmp_path, FORWARD, *(f"--trace-config={each}" for each in settings)):
+    repository = linked(tmp_path / "models", "tokenizer", "embedder", "embed", "llm")
+    options = (FORWARD, *tritons_traces(collector))
+    for server in _serve(tmp_path, *options, repository=repository):
         embed_over_http(server, plain)
         asked = text("text_input", SECRET), tensor("max_tokens", [4], "INT32")
         assert server.stream("llm", *asked, parameters=streamed.parameters).error is None
@@ -295,8 +301,8 @@ def test_a_header_of_grpc_that_triton_reads_past_its_end_loses_no_span(
     is then no traceparent to it. Ours stay in the client's trace."""
     trace_to(collector, monkeypatch)
     traces = [Trace() for _ in range(60)]
-    settings = (*TRITONS_TRACES, f"opentelemetry,url={collector.url}/triton")
-    for server in _serve(tmp_path, *(f"--trace-config={each}" for each in settings)):
+    repository = linked(tmp_path / "models", "tokenizer")
+    for server in _serve(tmp_path, *tritons_traces(collector), repository=repository):
         for trace in traces:
             given = [text("input_text", SECRET)]
             told = trace.parameters

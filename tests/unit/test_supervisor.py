@@ -242,7 +242,8 @@ def test_finds_model_processes_among_descendants(
 ) -> None:
     monkeypatch.setattr(model_processes, "_instance", lambda process: instance_of(process.pid))
     wait_for(lambda: model_processes.find(stub.pid).living)
-    (found,) = model_processes.find(os.getpid()).living
+    (found,) = model_processes.find(stub.pid).living
+    assert found in model_processes.find(os.getpid()).living
     assert model_processes.find(stub.pid) == Found((found,))
     assert model_processes.state(found.pid) is State.ALIVE
     os.kill(found.pid, signal.SIGSTOP)
