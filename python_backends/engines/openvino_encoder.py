@@ -14,8 +14,8 @@ _STREAMS = 2
 """Batches that run concurrently, each on its share of the threads."""
 
 _MOST_SHARED_BYTES = 256 * 2**20
-"""Size of model.onnx up to which small batches run concurrently. OpenVINO holds the weights once
-more for it: 1.1 GiB of 2.3 for the reference reader (docs/decisions/0119)."""
+"""Size of model.onnx up to which small batches run concurrently. That takes memory: 1.7 GiB instead
+of 1.1 for the reference reader (docs/decisions/0122)."""
 
 _SHARED_COST_IDS, _ALL_COST_IDS, _ALL_COST_PER_ID = 11, 13, 0.53
 """Time of a batch; the unit is the time of one id on a share of the threads. On a share, a batch of
@@ -27,13 +27,15 @@ class OpenVinoEncoder:
 
     Large batches run one after the other on all threads. Small ones run concurrently with fewer
     threads each, because the threads of a small batch wait long for each other
-    (docs/decisions/0021). Those of a large model don't: its weights would be held twice.
+    (docs/decisions/0021). Those of a large model don't, because that would take more memory.
     """
 
     def __init__(self, context: StageContext, folder: EngineFolder) -> None:
         import openvino
 
-        core, model = openvino.Core(), folder.file("model.onnx")
+        core, file = openvino.Core(), folder.file("model.onnx")
+        # Compiled twice from the file, its weights would be held twice (docs/decisions/0122).
+        model = core.read_model(file)
         properties = cpu_properties(context, context.parameters["precision"]) | {
             "PERFORMANCE_HINT": "LATENCY",
             # Otherwise the engines of all processes pin their threads to the same cores
@@ -44,7 +46,7 @@ class OpenVinoEncoder:
         self._names = [port.get_any_name() for port in all_threads.inputs]
         self._on_all = all_threads.create_infer_request()
         self._on_share: list[Any] = []
-        is_small = model.stat().st_size <= _MOST_SHARED_BYTES
+        is_small = file.stat().st_size <= _MOST_SHARED_BYTES
         if is_small and all_threads.get_property("INFERENCE_NUM_THREADS") >= _STREAMS:
             shared = core.compile_model(model, "CPU", properties | {"NUM_STREAMS": _STREAMS})
             self._on_share = [shared.create_infer_request() for _ in range(_STREAMS)]
