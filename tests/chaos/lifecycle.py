@@ -28,7 +28,7 @@ from tests.chaos.traffic import Load, answered_stream
 STOP_BOUND_S = 40.0
 """The supervisor drains for 30 s at most."""
 OPEN_STREAMS = 100
-STREAM_TOKENS = 300
+STREAM_TOKENS = 600
 """All streams together take seconds, but fewer than the drain's bound."""
 RELOADED = ("tokenizer", "embedder", "prompt_builder", "llm")
 DAMAGED = (
@@ -204,14 +204,17 @@ def _sigterm(site: Site) -> Finding:
         to_send = [long_stream(1000 + number, STREAM_TOKENS) for number in range(OPEN_STREAMS)]
         processes = running.processes()
         with OpenStreams(running.address, to_send, 2 * STOP_BOUND_S) as streams:
-            streams.wait_until_flowing(0.1)
+            api = TritonApi(running.ports)
+            wait_until(lambda: api.in_flight() >= OPEN_STREAMS, HANG_S, 0.02)
             fault_at = time.monotonic()
             status = running.server.stop()
             stopped_s = time.monotonic() - fault_at
             outcomes = streams.outcomes()
     seen = f"{tally(outcomes)}; ended in {stopped_s:.1f} s with status {status}"
     faults = tuple(dict.fromkeys(running.oracle.faults(_known(running, outcomes))))
-    return Finding(seen, faults=(*faults, *_stop_faults(status, stopped_s, processes)))
+    found = Finding(seen, faults=(*faults, *_stop_faults(status, stopped_s, processes)))
+    lost = sum(outcome.end == "error" for outcome in outcomes)
+    return found.with_faults(f"{lost} that were received got no answer") if lost else found
 
 
 def _known(running: Running, outcomes: list[Any]) -> list[Any]:
