@@ -165,7 +165,7 @@ class OpenStreams:
         with Line(self._address) as line:
             return line.send(request, self._bound_s, on_piece)
 
-    def wait_until_flowing(self, share: float = 1.0) -> None:
+    def wait_until_flowing(self, share: float) -> None:
         """Until this share of the streams has brought a first piece."""
         for _ in range(max(1, round(share * len(self._to_send)))):
             assert self._flowing.acquire(timeout=self._bound_s), "a stream brought nothing"
