@@ -58,6 +58,11 @@ class EnsembleGraph:
         return self.contract.name
 
     @property
+    def calls(self) -> frozenset[str]:
+        """Names of the models of its steps."""
+        return frozenset(step.model.name for step in self.steps)
+
+    @property
     def splits_rows(self) -> bool:
         """Whether the rows of a batch are served one by one, because each has its own stream.
 

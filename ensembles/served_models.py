@@ -42,9 +42,7 @@ class PythonModel:
 
     @property
     def calls(self) -> frozenset[str]:
-        return (
-            frozenset(step.model.name for step in self.graph.steps) if self.graph else frozenset()
-        )
+        return self.graph.calls if self.graph else frozenset()
 
 
 PYTHON_MODELS = (

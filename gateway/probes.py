@@ -20,10 +20,10 @@ async def livez() -> dict[str, str]:
 @router.get("/health")
 @router.get("/readyz")
 async def readyz(request: Request) -> JSONResponse:
-    """200 when every model is ready; else 503, with what each of them lacks. Clients of vLLM and
-    TEI ask at `/health`."""
+    """200 when every model that the repository has is ready; else 503, with what each of them
+    lacks. Clients of vLLM and TEI ask at `/health`."""
     states = await _states(service(request).catalogue)
-    is_ready = all(state == "ok" for state in states.values())
+    is_ready = bool(states) and all(state == "ok" for state in states.values())
     return JSONResponse({"ready": is_ready, "models": states}, 200 if is_ready else 503)
 
 
@@ -35,12 +35,8 @@ async def metrics(request: Request) -> Response:
 
 
 async def _states(catalogue: Catalogue) -> dict[str, str]:
-    states = dict.fromkeys(ENTRIES, "missing")
     try:
         models = await catalogue.models()
     except GatewayError as error:
         return dict.fromkeys(ENTRIES, str(error))
-    for model in models:
-        if model.name in states:
-            states[model.name] = model.problem or "ok"
-    return states
+    return {model.name: model.problem or "ok" for model in models if model.name in ENTRIES}

@@ -40,15 +40,15 @@ class CpuServer(TritonProcess):
         options: tuple[str, ...] = (),
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(ports, log, self._checked_command)
+        super().__init__(ports, repository, log, self._checked_command)
         self._variables = dict(variables or {})
-        self._sku, self._repository, self._options = sku, repository, options
+        self._sku, self._options = sku, options
 
     def _checked_command(self) -> StartCommand:
         environment = probe(ENVIRONMENT)
         assert self.log is not None
         folder = self.log.parent
-        require_none(faults(environment, self._sku, self.ports, self._repository, folder))
+        require_none(faults(environment, self._sku, self.ports, self.repository, folder))
         variables = environment_variables(environment) | {"TMPDIR": str(folder)}
         variables[STORE_VARIABLE] = os.environ.get(STORE_VARIABLE) or str(folder / "collections")
         return StartCommand(self._command(environment), variables | self._variables)
@@ -59,7 +59,7 @@ class CpuServer(TritonProcess):
         backends = link_backends(environment, links, self.log.parent)
         return [
             str(environment.triton / "bin" / "tritonserver"),
-            f"--model-repository={plain_path(self._repository, links)}",
+            f"--model-repository={plain_path(self.repository, links)}",
             f"--backend-directory={backends}",
             f"--cache-directory={environment.triton / 'caches'}",
             "--allow-gpu-metrics=false",

@@ -34,7 +34,7 @@ from builders.spec import Sku, load_model, model_names
 from ensembles.manifest import Manifest, ManifestError, read_manifest
 from operations.gpu_commands import PYTHON, SERVER
 from operations.ports import Ports, port_faults
-from operations.preflight import VERSION, engine_faults
+from operations.preflight import VERSION, repository_faults
 
 CONTAINER_PYTHON, CONTAINER_SERVER = Path(PYTHON), Path(SERVER)
 REGISTRY = "nvcr.io/nvidia/tritonserver"
@@ -88,7 +88,7 @@ def gpu_faults(
     yield from _server_faults(serving, engines)
     yield from port_faults(ports.by_name(), ports.address)
     yield from _shared_memory_faults(gpus)
-    yield from engine_faults(sku, repository)
+    yield from repository_faults(sku, repository)
     for model, (_, manifest) in engines.items():
         yield from _version_faults(model, manifest, serving)
 
@@ -97,7 +97,7 @@ Engines = Mapping[str, tuple[Path, Manifest]]
 
 
 def _engines(sku: Sku, repository: Path) -> Engines:
-    """The engines by their first model; `engine_faults` reports what can't be read."""
+    """The engines by their first model; `repository_faults` reports what can't be read."""
     found: dict[Path, tuple[str, Path, Manifest]] = {}
     for link in engine_links(repository):
         try:

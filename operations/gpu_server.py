@@ -87,7 +87,7 @@ class GpuServer(TritonProcess):
     """
 
     def __init__(self, sku: Sku, launch: Launch, variables: Mapping[str, str]) -> None:
-        super().__init__(launch.ports, None, self._checked_command)
+        super().__init__(launch.ports, launch.repository, None, self._checked_command)
         self._sku, self._launch, self._variables = sku, launch, dict(variables)
 
     def command(self, shown: bool = False) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from builders.errors import by_sentence
 from builders.repository import REPOSITORY, engine_links
 from builders.spec import ROOT, Sku
 from ensembles.manifest import TOKENIZER_FILE, ManifestError, check_file
+from ensembles.served_models import ENSEMBLES, PYTHON_MODELS
 from operations.ports import Ports, port_faults
 from operations.shared_memory import FOLDER as SHARED_MEMORY
 
@@ -121,7 +122,7 @@ def faults(
     yield from _library_faults(environment)
     yield from _numpy_faults(environment)
     yield from port_faults(ports.by_name(), ports.address)
-    yield from engine_faults(sku, repository)
+    yield from repository_faults(sku, repository)
 
 
 def _library_faults(environment: ServingEnvironment) -> Iterator[str]:
@@ -187,8 +188,10 @@ def _unusable(folder: Path) -> str:
     return "mounted noexec, and Triton's stub is run there" if is_work and not runs else ""
 
 
-def engine_faults(sku: Sku, repository: Path) -> Iterator[str]:
-    """Faults of engines: missing, damaged, of another SKU, or with a changed tokenizer."""
+def repository_faults(sku: Sku, repository: Path) -> Iterator[str]:
+    """Faults of graphs that call what is not there, and of engines: missing, damaged, of another
+    SKU, or with a changed tokenizer."""
+    yield from _graph_faults(repository)
     links = list(engine_links(repository))
     if len(links) > 1 and not any(link.exists() for link in links):
         yield (
@@ -200,6 +203,19 @@ def engine_faults(sku: Sku, repository: Path) -> Iterator[str]:
     for text, models in by_sentence(said).items():
         names = ", ".join(f"'{name}'" for name in models)
         yield f"model{'s' * (len(models) > 1)} {names}: {text}"
+
+
+def _graph_faults(repository: Path) -> Iterator[str]:
+    """A repository may have a part of the models, with all that its graphs call."""
+    calls = {model.contract.name: model.calls for model in PYTHON_MODELS}
+    calls |= {graph.name: graph.calls for graph in ENSEMBLES}
+    for model in calls:
+        away = sorted(name for name in calls[model] if not (repository / name).is_dir())
+        if away and (repository / model).is_dir():
+            yield (
+                f"model '{model}' calls {', '.join(away)}, not found in {repository}: "
+                f"add what it calls, or remove '{model}'"
+            )
 
 
 def _faults_of_engine(sku: Sku, link: Path) -> Iterator[str]:

@@ -110,8 +110,15 @@ class TritonProcess:
     tritonserver may be a descendant of that command (mpirun). `log` None: this process's output.
     """
 
-    def __init__(self, ports: Ports, log: Path | None, prepare: Callable[[], StartCommand]) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        repository: Path,
+        log: Path | None,
+        prepare: Callable[[], StartCommand],
+    ) -> None:
         self.ports, self.log, self.admin_key = ports, log, admin_key()
+        self.repository = repository
         self.api = TritonApi(ports, self.admin_key)
         self.exit_timeout_s = EXIT_TIMEOUT_S
         """How long tritonserver waits for its requests after SIGTERM."""

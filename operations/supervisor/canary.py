@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client.samples import Sample
 
@@ -71,9 +72,10 @@ class Canary:
 SERVER_CANARY = Canary(SERVER, "/v2/health/live", {})
 
 
-def canaries() -> tuple[Canary, ...]:
-    """The canaries of all models that have a process."""
-    return tuple(_canary(model) for model in PYTHON_MODELS)
+def canaries(repository: Path) -> tuple[Canary, ...]:
+    """The canaries of the models of the repository that have a process."""
+    served = (model for model in PYTHON_MODELS if (repository / model.contract.name).is_dir())
+    return tuple(_canary(model) for model in served)
 
 
 def _canary(model: PythonModel) -> Canary:

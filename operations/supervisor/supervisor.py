@@ -32,6 +32,7 @@ take less."""
 class Supervisor:
     """`with Supervisor(server) as running:` serves until the block ends.
 
+    It watches the models that the server's repository has, which may be a part of all.
     `server` must not be running yet. `health_port` 0 takes a free one. If the server's first start
     fails, its error is raised.
     """
@@ -48,10 +49,11 @@ class Supervisor:
         require_none(port_faults(health, self.ports.address))
         server.exit_timeout_s = round(self._settings.drain_s) + 10  # the drain ends first
         self._server = server
-        self._models = [canary.model for canary in canaries()]
+        self._models = [canary.model for canary in canaries(server.repository)]
+        self._graphs = [g for g in ENSEMBLES if (server.repository / g.name).is_dir()]
         self._journal = Journal(self._models)
         pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics}
-        for model in (*self._models, *(graph.name for graph in ENSEMBLES)):
+        for model in (*self._models, *(graph.name for graph in self._graphs)):
             pages[f"/readyz/{model}"] = functools.partial(self._model_readyz, model)
         self._endpoint = HealthEndpoint(health_port, pages, self.ports.address)
         self._watch: Watch | None = None
@@ -201,9 +203,8 @@ class Supervisor:
         """What is wrong with every model and graph; an empty text means nothing."""
         watch = self._watch
         found = watch.problems() if watch else dict.fromkeys(self._models, self._lost)
-        for graph in ENSEMBLES:
-            names = dict.fromkeys(step.model.name for step in graph.steps)
-            away = [name for name in names if found.get(name)]
+        for graph in self._graphs:
+            away = [name for name in found if name in graph.calls and found[name]]
             found[graph.name] = f"calls {', '.join(away)}" if away else ""
         return found
 

@@ -40,7 +40,7 @@ class Watch:
         now_s = time.monotonic()
         self._health = {
             canary.model: ModelHealth(canary, settings, Backoff(settings), recovered_s=now_s)
-            for canary in (*canaries(), SERVER_CANARY)
+            for canary in (*canaries(server.repository), SERVER_CANARY)
         }
         self._newest = {SERVER: Instance(SERVER, SERVER, self.pid, "")}
         """Instances by name: Triton gives a new process the name of the one that it replaces."""
@@ -154,7 +154,7 @@ class Watch:
     def _is_its_own(self, health: ModelHealth) -> bool:
         """Whether a failure is the model's own: not if a model that it calls is away, or was
         reloaded meanwhile."""
-        called = [self._health[model] for model in health.canary.calls]
+        called = [self._health[model] for model in health.canary.calls & self._health.keys()]
         return all(not one.problem and one.recovered_s <= health.asked_s for one in called)
 
     def _ask(self, canary: Canary) -> Finding:

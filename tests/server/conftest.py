@@ -1,5 +1,6 @@
 """One real tritonserver for all tests of this folder, on free ports, with the built engines."""
 
+import contextlib
 import queue
 import time
 import urllib.request
@@ -19,16 +20,13 @@ from builders.spec import load_sku
 from ensembles.metrics import KV_CACHE_USED, RUNNING
 from operations.cpu_server import CpuServer
 from operations.ports import Ports, free_ports
+from operations.triton_process import TritonProcess
 
 if TYPE_CHECKING:
     from tests.server.gateway import Gateway
 
 BOUND_S = 300.0
 """For what must come, on a busy machine too: no test is meant to wait so long."""
-
-LEAVE_S = 2
-"""How long a server may wait at its end for what its clients have left: nobody waits for it. Triton
-keeps refused requests of streams until then."""
 
 NUMPY = {
     "BYTES": np.object_,
@@ -234,12 +232,23 @@ def linked(folder: Path, *models: str) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def until_killed(server: TritonProcess) -> Iterator[TritonProcess]:
+    """Serves until the block ends, and is killed then, because its own end takes seconds.
+
+    How a server ends well is tested in test_supervisor.py.
+    """
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("server") / "tritonserver.log"
-    serving = CpuServer(load_sku("cpu"), free_ports(), log)
-    serving.exit_timeout_s = LEAVE_S
-    with serving as running:
+    with until_killed(CpuServer(load_sku("cpu"), free_ports(), log)) as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()

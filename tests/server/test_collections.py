@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from triton_rag import Client, Document, InvalidRequest, NothingFound, Passage
 
+from builders.repository import REPOSITORY
 from builders.spec import ROOT
 from operations.supervisor.canary import canaries
 from operations.triton_api import TritonApi
@@ -80,5 +81,5 @@ def test_a_document_is_replaced_and_removed(client: Client, manuals: str) -> Non
 
 def test_every_canary_of_the_supervisor_is_answered_as_it_expects(server: Server) -> None:
     api = TritonApi(server.ports)
-    for canary in canaries():
+    for canary in canaries(REPOSITORY):
         assert canary.fault(canary.ask(api, 60.0)) == "", canary.model

@@ -17,7 +17,7 @@ from operations.cpu_server import CpuServer
 from operations.ports import free_ports
 from tests.fakes.files import docx, pdf
 from tests.postgres import Postgres, running_postgres
-from tests.server.conftest import linked
+from tests.server.conftest import linked, until_killed
 from tests.server.killed_ingest import TEXTS, documents, kill_ingest
 
 STOPPED = r"PostgreSQL server at .* has stopped"
@@ -34,15 +34,14 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server of the models that search needs, whose store is a database."""
     folder = tmp_path_factory.mktemp("served")
-    names = {step.model.name for graph in (EMBED, SEARCH) for step in graph.steps}
+    names = EMBED.calls | SEARCH.calls
     others = (EMBED.name, SEARCH.name, COLLECTIONS.name, "passage_splitter")
     repository = linked(folder / "models", *names, *others)
     with running_postgres() as database:
         variables = {STORE_VARIABLE: database.url}
         log = folder / "tritonserver.log"
-        with CpuServer(
-            load_sku("cpu"), free_ports(), log, repository, variables=variables
-        ) as running:
+        serving = CpuServer(load_sku("cpu"), free_ports(), log, repository, variables=variables)
+        with until_killed(serving) as running:
             url = f"127.0.0.1:{running.ports.grpc}"
             with Client(url) as client:
                 yield Served(database, url, client)

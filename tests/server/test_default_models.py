@@ -9,6 +9,7 @@ from triton_rag.cli.documents import read_documents
 from builders.spec import ROOT, load_sku
 from operations.cpu_server import CpuServer
 from operations.ports import Ports, free_ports
+from tests.server.conftest import until_killed
 from tests.server.gateway import Gateway, running_gateway
 from tests.server.test_published_clients import ask
 
@@ -20,7 +21,7 @@ DOCUMENTS = read_documents(ROOT / "tests" / "evaluation" / "documents" / "sqlite
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     log = tmp_path_factory.mktemp("default") / "tritonserver.log"
     repository = ROOT / "model_repository"
-    with CpuServer(load_sku("cpu"), free_ports(), log, repository=repository) as running:
+    with until_killed(CpuServer(load_sku("cpu"), free_ports(), log, repository)) as running:
         yield running.ports
 
 

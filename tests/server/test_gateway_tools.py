@@ -15,7 +15,7 @@ import tritonclient.grpc as grpcclient
 from builders.spec import load_sku
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from tests.server.conftest import Server
+from tests.server.conftest import Server, until_killed
 from tests.server.gateway import Gateway, running_gateway
 from tests.server.test_published_clients import ask
 from tests.server.test_tensorrt_llm_backend import change_parameters, make_repository
@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     small.write_text(text, encoding="utf-8")
     says = {"says": "last turn", "token_delay_ms": 1, "max_input_len": 4096}
     change_parameters(repository / "tensorrt_llm" / "config.pbtxt", says)
-    with CpuServer(load_sku("cpu"), free_ports(), log, repository) as running:
+    with until_killed(CpuServer(load_sku("cpu"), free_ports(), log, repository)) as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()

@@ -11,20 +11,28 @@ from builders.repository import REPOSITORY
 from builders.spec import ROOT, load_sku
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from tests.server.conftest import Server
+from tests.server.conftest import Server, linked, until_killed
 
 GONE = "/nowhere"
 READY = """
 import os, urllib.request
 print(urllib.request.urlopen(os.environ["TRITON_RAG_GATEWAY_URL"] + "/readyz").read())
 """
+EMBED = """
+import json, os, urllib.request
+url = os.environ["TRITON_RAG_GATEWAY_URL"] + "/v1/embeddings"
+body = json.dumps(dict(model="embed", input="hello")).encode()
+request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+print(urllib.request.urlopen(request).read())
+"""
+GENERATE = "python -m triton_rag generate hello --max-tokens 3"
 
 
-def serve(work_folder: Path, variables: dict[str, str], *without: str) -> str:
+def serve(work_folder: Path, variables: dict[str, str], *without: str, ask: str = GENERATE) -> str:
     """What `serve` says; it must come up with its gateway, answer over gRPC, and end well."""
     kept = {name: value for name, value in os.environ.items() if name not in without}
-    ask = f"python -m triton_rag generate hello --max-tokens 3 && python -c '{READY}'"
-    command = (sys.executable, "-m", "operations", "serve", "--free-ports", "--run", ask)
+    run = f"{ask} && python -c '{READY}'"
+    command = (sys.executable, "-m", "operations", "serve", "--free-ports", "--run", run)
     done = subprocess.run(
         [*command, "--work-folder", str(work_folder)],
         cwd=ROOT,
@@ -47,6 +55,16 @@ def test_serves_in_a_company_network_beside_another_server(server: Server, tmp_p
     assert f"log {work / 'tritonserver.log'}" in said and server.client.is_server_ready()
 
 
+def test_serves_a_part_of_the_models(tmp_path: Path) -> None:
+    """Ready is who serves all that its repository has."""
+    repository = linked(tmp_path / "models", "tokenizer", "embedder", "embed")
+    variables = {"MODEL_REPOSITORY": str(repository)}
+    said = serve(tmp_path / "work", variables, ask=f"python -c '{EMBED}'")
+    assert '"object":"embedding"' in said
+    assert '{"ready":true,"models":{"embed":"ok"}}' in said
+    assert " failing: " not in said and "not ready: " not in said
+
+
 @pytest.mark.parametrize("name", ["with space", "räg", "q'uo\"te"])
 def test_serves_a_repository_at_any_path(name: str, tmp_path: Path) -> None:
     """One model is enough: that its process starts, and finds its engine."""
@@ -55,5 +73,6 @@ def test_serves_a_repository_at_any_path(name: str, tmp_path: Path) -> None:
     for file in ("config.pbtxt", "1/model.py", "1/engine"):
         source = REPOSITORY / "tokenizer" / file
         (repository / "tokenizer" / file).symlink_to(source.resolve())
-    with CpuServer(load_sku("cpu"), free_ports(), tmp_path / "log", repository) as running:
+    serving = CpuServer(load_sku("cpu"), free_ports(), tmp_path / "log", repository)
+    with until_killed(serving) as running:
         assert running.status() is None

@@ -38,6 +38,7 @@ from tests.server.conftest import (
     seen,
     tensor,
     text,
+    until_killed,
 )
 
 SECRET = "quetzalcoatlus"
@@ -48,7 +49,7 @@ SECRET = "quetzalcoatlus"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One that nobody has asked yet: what is counted comes from these tests."""
     log = tmp_path_factory.mktemp("metrics") / "tritonserver.log"
-    with CpuServer(load_sku("cpu"), free_ports(), log) as running:
+    with until_killed(CpuServer(load_sku("cpu"), free_ports(), log)) as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()

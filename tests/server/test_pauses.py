@@ -17,7 +17,7 @@ from operations import model_processes
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
 from operations.triton_process import TritonProcess
-from tests.server.conftest import BOUND_S, LEAVE_S, eventually, linked
+from tests.server.conftest import BOUND_S, eventually, linked, until_killed
 
 STILL_S = 2.0
 """Triton gives up a process after one second."""
@@ -30,8 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonProcess]:
     log: Path = tmp_path_factory.mktemp("pauses") / "tritonserver.log"
     repository = linked(log.parent / "models", "tokenizer", "embedder", "embed")
     serving = CpuServer(load_sku("cpu"), free_ports(), log, repository)
-    serving.exit_timeout_s = LEAVE_S
-    with serving as server:
+    with until_killed(serving) as server:
         yield server
 
 

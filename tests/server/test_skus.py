@@ -15,7 +15,7 @@ from builders.spec import Sku, load_pipeline, load_sku
 from ensembles.manifest import MANIFEST_FILE, read_manifest
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from tests.server.conftest import Server, text
+from tests.server.conftest import Server, text, until_killed
 
 CPU = load_sku(BASE)
 EMBEDDER = CPU.place("embedder")
@@ -64,7 +64,7 @@ def made_up(
 ) -> Iterator[grpcclient.InferenceServerClient]:
     log = tmp_path_factory.mktemp("made-up") / "tritonserver.log"
     with (
-        CpuServer(MADE_UP, free_ports(), log, repository) as running,
+        until_killed(CpuServer(MADE_UP, free_ports(), log, repository)) as running,
         grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}") as client,
     ):
         yield client

@@ -38,9 +38,22 @@ from operations.systemd import Notice
 from tests.chaos.requests import Request
 from tests.chaos.traffic import cut_stream
 from tests.chaos.wire import Tensor
-from tests.server.conftest import BOUND_S, OpenStream, eventually, is_final, seen, tensor, text
+from tests.server.conftest import (
+    BOUND_S,
+    OpenStream,
+    eventually,
+    is_final,
+    linked,
+    seen,
+    tensor,
+    text,
+)
 
 SETTINGS = SupervisorSettings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=BOUND_S)
+
+EMBED_MODELS = ("tokenizer", "embedder", "embed")
+LLM_MODELS = ("tokenizer", "llm")
+"""What a test needs that starts a server of its own."""
 
 LONG = [
     text("text_input", "hello"),
@@ -51,14 +64,19 @@ LONG = [
 
 
 @contextlib.contextmanager
-def supervised(log: Path, settings: SupervisorSettings = SETTINGS) -> Iterator[Supervisor]:
-    with Supervisor(CpuServer(load_sku("cpu"), free_ports(), log), settings) as running:
+def supervised(
+    folder: Path, *models: str, settings: SupervisorSettings = SETTINGS
+) -> Iterator[Supervisor]:
+    """With these models alone, if any are named."""
+    repository = linked(folder / "models", *models) if models else REPOSITORY
+    server = CpuServer(load_sku("cpu"), free_ports(), folder / "tritonserver.log", repository)
+    with Supervisor(server, settings) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
-    with supervised(tmp_path_factory.mktemp("supervisor") / "tritonserver.log") as found:
+    with supervised(tmp_path_factory.mktemp("supervisor")) as found:
         yield found
 
 
@@ -241,7 +259,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
 
 def test_sigterm_drains(tmp_path: Path, told: list[str]) -> None:
     """Open streams end well, idle keep-alives, idle channels and abandoned streams hold nothing."""
-    with supervised(tmp_path / "tritonserver.log") as running:
+    with supervised(tmp_path, *LLM_MODELS) as running:
         assert (
             eventually(lambda: {Notice.READY, Notice.ALIVE} <= set(told))
             and Notice.STOPPING not in told
@@ -319,8 +337,9 @@ def asked(running: Supervisor, model: str) -> int:
 
 def test_sigterm_does_not_wait_for_streams_without_a_request(tmp_path: Path) -> None:
     """tritonclient's users keep a stream open for their next request."""
-    with supervised(tmp_path / "tritonserver.log") as running:
-        stream = OpenStream(f"127.0.0.1:{running.ports.grpc}", "llm", LONG)
+    with supervised(tmp_path, *LLM_MODELS) as running:
+        asked = text("text_input", "hello"), tensor("max_tokens", [2], "INT32")
+        stream = OpenStream(f"127.0.0.1:{running.ports.grpc}", "llm", list(asked))
         while not is_final(stream.next(BOUND_S)[0]):
             pass
         start = time.monotonic()
@@ -336,7 +355,10 @@ def test_sigterm_waits_for_who_reads_slowly(tmp_path: Path) -> None:
     inputs = [{"name": "input_text", "shape": [1024], "datatype": "BYTES", "data": texts}]
     body = json.dumps({"inputs": inputs})
     head = f"POST /v2/models/embed/infer HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
-    with supervised(tmp_path / "tritonserver.log", settings) as running, socket.socket() as slow:
+    with (
+        supervised(tmp_path, *EMBED_MODELS, settings=settings) as running,
+        socket.socket() as slow,
+    ):
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
         slow.settimeout(BOUND_S)
         slow.connect(("127.0.0.1", running.ports.http))
@@ -356,7 +378,7 @@ def test_sigterm_waits_for_who_reads_slowly(tmp_path: Path) -> None:
 
 def test_sigterm_after_a_reload(tmp_path: Path) -> None:
     """tritonserver keeps something of requests that waited for a process that died."""
-    with supervised(tmp_path / "tritonserver.log") as running:
+    with supervised(tmp_path, *EMBED_MODELS) as running:
         pid = pid_of(running, "tokenizer")
         os.kill(pid, signal.SIGSTOP)
         with grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}") as client:
@@ -373,10 +395,11 @@ def test_sigterm_after_a_reload(tmp_path: Path) -> None:
         assert time.monotonic() - start < SETTINGS.drain_s / 2
 
 
-def serve() -> "subprocess.Popen[str]":
+def serve(repository: Path) -> "subprocess.Popen[str]":
     """`make serve` in a process of its own, ready."""
     command = [sys.executable, "-m", "operations", "serve", "--free-ports", "--no-gateway"]
-    found = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    variables = os.environ | {"MODEL_REPOSITORY": str(repository)}
+    found = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True)
     assert found.stdout is not None
     assert any(line.startswith("ready") for line in iter(found.stdout.readline, ""))
     return found
@@ -388,21 +411,22 @@ def shared_files(server: psutil.Process) -> set[Path]:
     return set(shared_memory.FOLDER.glob(f"{prefix}*"))
 
 
-def test_the_next_start_frees_the_memory_of_a_killed_supervisor() -> None:
-    first = serve()
+def test_the_next_start_frees_the_memory_of_a_killed_supervisor(tmp_path: Path) -> None:
+    repository = linked(tmp_path / "models", *EMBED_MODELS)
+    first = serve(repository)
     (server,) = psutil.Process(first.pid).children()
     left = shared_files(server)
     first.kill()
     first.wait()
     os.killpg(server.pid, signal.SIGKILL)  # all of it at once, as systemd does
     psutil.wait_procs([server], BOUND_S)
-    assert len(left) > 10 and all(file.exists() for file in left)
-    second = serve()
+    assert len(left) > 3 and all(file.exists() for file in left)
+    second = serve(repository)
     try:
         assert eventually(lambda: not any(file.exists() for file in left))
         (server,) = psutil.Process(second.pid).children()
         used = shared_files(server)
-        assert len(used) > 10
+        assert len(used) > 3
     finally:
         second.terminate()
         assert second.wait(BOUND_S) == 0

@@ -36,6 +36,7 @@ from tests.server.conftest import (
     seen,
     tensor,
     text,
+    until_killed,
 )
 from tests.server.test_ensemble import inputs
 from tests.server.test_llm import generate, prompts, sampling
@@ -79,7 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("tensorrt-llm")
     log = folder / "tritonserver.log"
     repository = make_repository(folder / "model_repository")
-    with CpuServer(load_sku("cpu"), free_ports(), log, repository) as running:
+    with until_killed(CpuServer(load_sku("cpu"), free_ports(), log, repository)) as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         yield Server(running.ports, client, log, running.pid)
         client.close()

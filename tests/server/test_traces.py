@@ -7,6 +7,7 @@ import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from builders.repository import REPOSITORY
 from builders.spec import load_sku
 from operations.cpu_server import CpuServer
 from operations.ports import free_ports
-from operations.triton_process import STOP_TIMEOUT_S
-from tests.server.conftest import BOUND_S, Server, linked, tensor, text
+from operations.triton_process import STOP_TIMEOUT_S, TritonProcess
+from tests.server.conftest import BOUND_S, Server, linked, tensor, text, until_killed
 
 SECRET = "quetzalcoatlus"
 """A word of questions and documents that may be in no export."""
@@ -79,11 +80,12 @@ def server(collector: Exported, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def _serve(folder: Path, *options: str, repository: Path = REPOSITORY) -> Iterator[Server]:
     log = folder / "tritonserver.log"
-    yield from _running(CpuServer(load_sku("cpu"), free_ports(), log, repository, options))
+    server = CpuServer(load_sku("cpu"), free_ports(), log, repository, options)
+    yield from _running(until_killed(server))
 
 
-def _running(server: CpuServer) -> Iterator[Server]:
-    with server as running:
+def _running(serving: AbstractContextManager[TritonProcess]) -> Iterator[Server]:
+    with serving as running:
         client = grpcclient.InferenceServerClient(f"127.0.0.1:{running.ports.grpc}")
         assert running.log is not None
         yield Server(running.ports, client, running.log, running.pid)

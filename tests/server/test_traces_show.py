@@ -24,7 +24,7 @@ from operations.cpu_server import CpuServer
 from operations.gateway_process import GatewayProcess
 from operations.ports import free_ports
 from operations.triton_process import trace_options
-from tests.server.conftest import BOUND_S
+from tests.server.conftest import BOUND_S, until_killed
 
 QUESTION = "How tall is the tower?"
 DOCUMENTS = ["The tower is 30 m tall.", "Bread is baked in ovens."]
@@ -78,7 +78,7 @@ def traced(
         options += (f"--trace-config=opentelemetry,bsp_schedule_delay={EXPORT_DELAY_MS}",)
         used, log = options if has_tritons else (), folder / "tritonserver.log"
         with (
-            CpuServer(load_sku("cpu"), free_ports(), log, options=used) as server,
+            until_killed(CpuServer(load_sku("cpu"), free_ports(), log, options=used)) as server,
             Client(f"127.0.0.1:{server.ports.grpc}") as client,
             GatewayProcess(server.ports, folder / "gateway.log", port=0) as gateway,
         ):

@@ -164,6 +164,15 @@ def test_an_engine_of_another_sku_is_refused(machine):
     ]
 
 
+def test_a_graph_without_what_it_calls_is_named(machine):
+    for model in ("tokenizer", "embed", "ensemble_unary"):
+        (machine.repository / model).mkdir()
+    there = f"not found in {machine.repository}"
+    assert found(machine) == [
+        f"model 'embed' calls embedder, {there}: add what it calls, or remove 'embed'"
+    ]
+
+
 def test_one_fault_of_several_models_is_one_sentence(machine):
     machine.sku = Sku(name="h100", config_name="h100", placement={})
     other = machine.repository / "prompt_builder" / "1" / "engine"

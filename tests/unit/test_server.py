@@ -66,7 +66,7 @@ def test_a_start_that_fails_begins_with_its_last_error(tmp_path: Path, monkeypat
         "echo 'E1128 07:09:41.24 1 model.cc:36] \"no engine\"'; echo 'failed to load all'; exit 3"
     )
     command = StartCommand(["sh", "-c", script], {})
-    server = TritonProcess(Ports(), tmp_path / "log", lambda: command)
+    server = TritonProcess(Ports(), tmp_path, tmp_path / "log", lambda: command)
     monkeypatch.setattr(server, "_is_ready", lambda: False)
     with pytest.raises(ServerError, match=r"^tritonserver ended \(3\): no engine\nfailed to load"):
         server.start()
@@ -98,7 +98,8 @@ def test_a_second_server_does_not_empty_the_log_of_the_first(tmp_path: Path) -> 
     log = tmp_path / "tritonserver.log"
     log.write_text("of yesterday")
     first, second = (
-        TritonProcess(Ports(http=port), log, lambda: StartCommand([], {})) for port in (8000, 9000)
+        TritonProcess(Ports(http=port), tmp_path, log, lambda: StartCommand([], {}))
+        for port in (8000, 9000)
     )
     with first._open_log(log) as ours, second._open_log(log) as other:
         ours.write(b"first")

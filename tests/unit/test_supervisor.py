@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from builders.repository import REPOSITORY
 from operations import drain, model_processes
 from operations.drain import Activity, unsent_bytes
 from operations.model_processes import Found, Instance, State
@@ -92,13 +93,13 @@ def test_waits_double_up_to_a_bound_and_begin_again_after_quiet() -> None:
 
 
 def test_every_python_model_has_a_canary() -> None:
-    found = {canary.model for canary in canaries()}
+    found = {canary.model for canary in canaries(REPOSITORY)}
     assert {"tokenizer", "embedder", "llm", "ensemble", "rag_cancellable"} <= found
-    assert all(canary.calls <= found for canary in canaries())
+    assert all(canary.calls <= found for canary in canaries(REPOSITORY))
 
 
 def test_canaries_are_small_and_complete() -> None:
-    by_model = {canary.model: canary for canary in canaries()}
+    by_model = {canary.model: canary for canary in canaries(REPOSITORY)}
     assert by_model["llm"].body == {"text_input": "canary", "max_tokens": 1}
     assert by_model["ensemble_unary"].body == by_model["ensemble"].body
     assert by_model["ensemble_unary"].decoupled and by_model["ensemble_unary"].calls == {"llm"}
@@ -108,7 +109,7 @@ def test_canaries_are_small_and_complete() -> None:
 
 
 def test_models_with_a_choice_are_asked_what_they_answer() -> None:
-    by_model = {canary.model: canary for canary in canaries()}
+    by_model = {canary.model: canary for canary in canaries(REPOSITORY)}
     asked = {
         model: [(each["name"], each["data"]) for each in by_model[model].body["inputs"]]  # type: ignore[attr-defined]
         for model in ("tokenizer", "collections")
@@ -118,7 +119,7 @@ def test_models_with_a_choice_are_asked_what_they_answer() -> None:
 
 
 def test_who_finds_no_collection_lives() -> None:
-    (search,) = (canary for canary in canaries() if canary.model == "vector_search")
+    (search,) = (canary for canary in canaries(REPOSITORY) if canary.model == "vector_search")
     body = {"error": "collection: there is no 'canary'; there are none yet"}
     assert search.fault(Answer(400, json.dumps(body).encode(), 0.1)) == ""
     assert search.fault(Answer(400, b'{"error": "no store"}', 0.1)) == "no store"

@@ -1,11 +1,13 @@
 """What the probes say, of models that are well, away, and broken."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from builders.repository import REPOSITORY
 from operations.ports import Ports
 from operations.supervisor import supervisor as module
 from operations.supervisor.health_endpoint import Page
@@ -29,7 +31,7 @@ class Endpoint:
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     monkeypatch.setattr(module, "HealthEndpoint", Endpoint)
-    server: Any = SimpleNamespace(ports=Ports(), exit_timeout_s=0)
+    server: Any = SimpleNamespace(ports=Ports(), repository=REPOSITORY, exit_timeout_s=0)
     return Supervisor(server)
 
 
@@ -37,7 +39,7 @@ def ask(
     running: Supervisor, path: str = "/readyz", broken: tuple[str, ...] = (), **away: str
 ) -> Any:
     """The status and the body, where these models have a problem."""
-    server: Any = SimpleNamespace(pid=1, api=None)
+    server: Any = SimpleNamespace(pid=1, repository=running._server.repository, api=None)
     watch = Watch(server, running._settings, running._journal, set())
     for model, health in watch._health.items():
         health.problem, health.is_broken = away.get(model, ""), model in broken
@@ -50,6 +52,19 @@ def test_all_is_well(running: Supervisor) -> None:
     status, body = ask(running)
     assert status == 200 and body["ready"] and set(body["models"].values()) == {"ok"}
     assert {"embed", "rerank", "retrieve", "rag"} <= set(body["models"])
+
+
+def test_only_models_of_the_repository_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HealthEndpoint", Endpoint)
+    for model in ("tokenizer", "embedder", "embed"):
+        (tmp_path / model).mkdir()
+    server: Any = SimpleNamespace(ports=Ports(), repository=tmp_path, exit_timeout_s=0)
+    status, body = ask(Supervisor(server))
+    assert status == 200 and body["models"] == dict.fromkeys(
+        ("tokenizer", "embedder", "embed"), "ok"
+    )
 
 
 def test_a_model_that_is_being_brought_back_takes_the_server_away(running: Supervisor) -> None:
@@ -92,7 +107,7 @@ def test_why_the_server_does_not_come_back_is_said(running: Supervisor) -> None:
         if refusals:
             raise refusals.pop()
 
-    server: Any = SimpleNamespace(start=start, pid=1, api=None)
+    server: Any = SimpleNamespace(start=start, pid=1, repository=REPOSITORY, api=None)
     running._server, running._backoff = server, Backoff(SupervisorSettings(backoff_min_s=0.01))
     running._restart(Cause.DEAD, 0.0)
     away = "tritonserver is not running"

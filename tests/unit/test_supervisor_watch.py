@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.samples import Sample
 
+from builders.repository import REPOSITORY
 from ensembles.contracts import OVERLOADED
 from ensembles.metrics import LARGE_REQUESTS
 from operations import model_processes
@@ -68,7 +69,7 @@ class Machine:
         self.states: dict[int, State] = {}
         self.dead: frozenset[int] = frozenset()
         self.api = LoadingApi(Ports())
-        server: Any = SimpleNamespace(pid=5, api=self.api)
+        server: Any = SimpleNamespace(pid=5, repository=REPOSITORY, api=self.api)
         self.watch = Watch(server, settings, Journal((), self.lines.append), self.tried)
         self.health = self.watch._health["tokenizer"]
         self.threads: Any = Threads()
