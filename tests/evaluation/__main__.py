@@ -23,7 +23,7 @@ from tests.evaluation.splits import HELD_OUT, OWNERS_FOLDERS, TUNE, by_part
 from tests.served_models import served_models
 
 HERE = Path(__file__).parent
-FIRST, ADDED, NEW = (HERE / f"{name}.jsonl" for name in ("questions", "held_out", "new_folders"))
+FILES = [HERE / f"{name}.jsonl" for name in ("questions", "held_out", "new_folders", "blind")]
 DOCUMENTS = HERE / "documents"
 LOG = ROOT / "build" / "evaluation" / "tritonserver.log"
 PAGE = ROOT / "docs" / "evaluation.md"
@@ -46,16 +46,13 @@ def main(part: str) -> None:
 
 
 def _requests(client: Client) -> str:
-    first, added, new = (
-        _answered(measure(client, each, DOCUMENTS)) for each in (FIRST, ADDED, NEW)
-    )
-    outcomes = by_part(first, added, new)
+    outcomes = by_part(*(_answered(measure(client, file, DOCUMENTS)) for file in FILES))
     return page(_figures(outcomes, ORDERS), *_served())
 
 
 def _collection(client: Client) -> str:
     report = ingest(client, DOCUMENTS, NAME)
-    outcomes = by_split(_answered(measure_collection(client, FIRST, NAME)))
+    outcomes = by_split(_answered(measure_collection(client, FILES[0], NAME)))
     return collection_page(_figures(outcomes, COLLECTION_ORDERS), report, *_served())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from triton_rag.cli.evaluation_tables import Rows, tables
 from triton_rag.evaluation.figures import Figures
 
-from tests.evaluation.splits import HELD_OUT, NEW, TUNE, UNSEEN
+from tests.evaluation.splits import BLIND, HELD_OUT, NEW, TUNE, UNSEEN
 from tests.served_models import in_words
 
 COLLECTION, OWNERS = "\n## Over a collection\n", "\n## Over folders of notes\n"
@@ -14,20 +14,22 @@ COLLECTION, OWNERS = "\n## Over a collection\n", "\n## Over folders of notes\n"
 PAGE = """\
 # Evaluation
 
-How good retrieval and answers are over real text: {count} questions over 204 documents \
-(Python's library, SQLite, PostgreSQL, Git, Apache, NTPsec, ImageMagick, hledger, panoramas, Linux \
-manual pages, a desktop's help, rules of card games, licences, Debian), which nobody wrote for \
-this project; then 400 over eight folders of notes, which were invented for it. `make evaluate` \
-asks them and writes this page; [tests/evaluation/](../tests/evaluation/README.md) says where the \
-texts and the questions come from. To judge your own models and documents: \
-[client/README.md](../client/README.md#evaluate).
+How good retrieval and answers are over real text: {count} questions over 249 documents \
+(Python's library, SQLite, PostgreSQL, Git, Apache, NTPsec, ImageMagick, hledger, panoramas, \
+Node-RED, Linux manual pages, a desktop's help, rules of games, sky lore, licences, Debian), \
+which nobody wrote for this project; then 400 over eight folders of notes, which were invented \
+for it. `make evaluate` asks them and writes this page; \
+[tests/evaluation/](../tests/evaluation/README.md) says where the texts and the questions come \
+from. To judge your own models and documents: [client/README.md](../client/README.md#evaluate).
 
 Choices may be made on the split `tune` only, so believe `held_out`. *First* are those of its \
 questions that were there while choices were made, *added* those that were written afterwards. \
-*Unseen folders* are those of the added ones about subjects that no choice has seen. *New folders* \
-are about four more subjects. Their first reading led to a lower `min_relevance` \
-([0120](decisions/0120-fewer-are-refused-and-new-folders-judge.md)), so this page is not a blind \
-test of that setting. In parentheses: the 95 % interval.
+*Unseen folders* are those of the added ones about subjects that no choice has seen. *New \
+folders* are about four more subjects. Their first reading led to a lower `min_relevance` \
+([0120](decisions/0120-fewer-are-refused-and-new-folders-judge.md)). *Blind folders* are about \
+three more, and nothing was changed after their questions were read \
+([0123](decisions/0123-three-blind-folders-judge-what-is-served.md)). In parentheses: the 95 % \
+interval.
 
 A passage is right if it is of the right document, holds an answer and has at least half of the \
 words of the evidence. An answer is *refused* if `finish_reason` is `ungrounded` or the text has a \
@@ -54,7 +56,7 @@ One question at a time:
 
 def page(splits: Mapping[str, Figures], models: Mapping[str, str], machine: str) -> str:
     """The page for the figures of each split; `models` by role."""
-    whole = tables({name: splits[name] for name in (HELD_OUT, UNSEEN, NEW, TUNE)})
+    whole = tables({name: splits[name] for name in (HELD_OUT, UNSEEN, NEW, BLIND, TUNE)})
     return PAGE.format(
         count=sum(splits[name].answerable + splits[name].unanswerable for name in (HELD_OUT, TUNE)),
         models=in_words(models),

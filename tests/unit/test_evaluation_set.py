@@ -15,6 +15,8 @@ from python_backends.generation.words import words
 from tests.evaluation.owners_page import page as owners_page
 from tests.evaluation.page import OWNERS, page
 from tests.evaluation.splits import (
+    BLIND,
+    BLIND_FOLDERS,
     NEW,
     NEW_FOLDERS,
     OWNERS_FOLDERS,
@@ -37,6 +39,8 @@ ADDED_FILE = FOLDER / "held_out.jsonl"
 ADDED = read_questions(ADDED_FILE)
 NEW_FILE = FOLDER / "new_folders.jsonl"
 NEW_QUESTIONS = read_questions(NEW_FILE)
+BLIND_FILE = FOLDER / "blind.jsonl"
+BLIND_QUESTIONS = read_questions(BLIND_FILE)
 NEUTRAL_FILE = FOLDER / "neutral.jsonl"
 NEUTRAL = read_questions(NEUTRAL_FILE)
 OWNERS_QUESTIONS = {
@@ -49,6 +53,7 @@ def test_answers_and_evidence_stand_in_the_documents() -> None:
     check(MORE_FILE, MORE, DOCUMENTS)
     check(ADDED_FILE, ADDED, DOCUMENTS)
     check(NEW_FILE, NEW_QUESTIONS, DOCUMENTS)
+    check(BLIND_FILE, BLIND_QUESTIONS, DOCUMENTS)
     check(NEUTRAL_FILE, NEUTRAL, DOCUMENTS)
 
 
@@ -61,8 +66,9 @@ def test_the_set_is_large_enough() -> None:
     added = Counter(question.is_answerable for question in ADDED)
     assert added[True] >= 130
     assert added[False] >= 60
-    new = Counter((question.folder, question.is_answerable) for question in NEW_QUESTIONS)
-    assert new == {(f, kind): n for f in NEW_FOLDERS for kind, n in ((True, 26), (False, 13))}
+    for asked, folders in ((NEW_QUESTIONS, NEW_FOLDERS), (BLIND_QUESTIONS, BLIND_FOLDERS)):
+        found = Counter((question.folder, question.is_answerable) for question in asked)
+        assert found == {(f, kind): n for f in folders for kind, n in ((True, 26), (False, 13))}
 
 
 def test_splits_follow_from_the_ids() -> None:
@@ -73,7 +79,7 @@ def test_splits_follow_from_the_ids() -> None:
 
 def test_no_question_is_asked_twice() -> None:
     owners = (question for asked in OWNERS_QUESTIONS.values() for question in asked)
-    asked = [*QUESTIONS, *MORE, *ADDED, *NEW_QUESTIONS, *NEUTRAL, *owners]
+    asked = [*QUESTIONS, *MORE, *ADDED, *NEW_QUESTIONS, *BLIND_QUESTIONS, *NEUTRAL, *owners]
     assert len({question.question for question in asked}) == len(asked)
     assert len({question.id for question in asked}) == len(asked)
 
@@ -82,8 +88,8 @@ def test_what_choices_are_made_on_does_not_ask_what_is_held_out() -> None:
     held_out = [words(one.question) for one in (*QUESTIONS, *ADDED) if one.split == "held_out"]
     tune = [*MORE, *NEUTRAL, *(one for one in QUESTIONS if one.split == "tune")]
     assert {one.split for one in (*MORE, *NEUTRAL)} == {"tune"}
-    assert {one.split for one in (*ADDED, *NEW_QUESTIONS)} == {"held_out"}
-    assert not {one.folder for one in (*tune, *ADDED)} & set(NEW_FOLDERS)
+    assert {one.split for one in (*ADDED, *NEW_QUESTIONS, *BLIND_QUESTIONS)} == {"held_out"}
+    assert not {one.folder for one in (*tune, *ADDED)} & {*NEW_FOLDERS, *BLIND_FOLDERS}
     assert not {one.folder for one in tune} & set(UNSEEN_FOLDERS)
     for question in tune:
         asked = words(question.question)
@@ -111,7 +117,7 @@ def test_every_document_has_an_origin_and_a_licence() -> None:
         rows = {row["document"]: row for row in csv.DictReader(file)}
     assert rows.keys() == DOCUMENTS.keys()
     assert all(row["licence"] and row["version"] for row in rows.values())
-    packages = {row["debian_package"] for row in rows.values()} - {"base-files"}
+    packages = {row["package"] for row in rows.values()} - {"base-files"}
     assert packages == {path.stem for path in (FOLDER / "copyright").iterdir()}
 
 
@@ -119,13 +125,14 @@ def test_the_page_has_a_row_for_each_part() -> None:
     first = [Outcome(question, 1, 1, 1, seconds=1.0) for question in QUESTIONS]
     added = [Outcome(question, seconds=1.0) for question in ADDED]
     new = [Outcome(question, seconds=1.0) for question in NEW_QUESTIONS]
-    splits = {name: figures(part) for name, part in by_part(first, added, new).items()}
+    blind = [Outcome(question, seconds=1.0) for question in BLIND_QUESTIONS]
+    splits = {name: figures(part) for name, part in by_part(first, added, new, blind).items()}
     made = page(splits, {"llm": "some-model (fp32)"}, "a machine")
-    assert f"{len(first + added + new)} questions over {len(DOCUMENTS)} documents" in made
+    assert f"{len(first + added + new + blind)} questions over {len(DOCUMENTS)} documents" in made
     assert "Served: llm some-model (fp32); a machine." in made
     lines = made.splitlines()
     # Three orders of the passages, answers and times; of the other parts the answers only.
-    whole = {"held_out": 5, UNSEEN: 5, NEW: 5, "tune": 5}
+    whole = {"held_out": 5, UNSEEN: 5, NEW: 5, BLIND: 5, "tune": 5}
     for split, rows in (whole | {"held_out: first": 1, "held_out: added": 1}).items():
         assert sum(line.startswith(f"| {split} |") for line in lines) == rows
     assert "| held_out: first | 60 | 0%" in made
