@@ -30,7 +30,7 @@ GRPC_HEADER = f"triton-grpc-protocol-{HTTP_HEADER}"
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
     log = tmp_path_factory.mktemp("address") / "tritonserver.log"
-    settings = SupervisorSettings(canary_interval_s=2.0, backoff_min_s=0.2)
+    settings = SupervisorSettings(canary_interval_s=2.0, backoff_min_s=0.2, idle_s=1.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY_VARIABLE, KEY)
         with Supervisor(CpuServer(load_sku("cpu"), free_ports(ADDRESS), log), settings) as found:

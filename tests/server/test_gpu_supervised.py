@@ -57,7 +57,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
         patch.setattr(gpu_server, "serving_environment", lambda: None)
         patch.setattr(gpu_server, "gpu_faults", lambda *_: [])
         patch.setattr(gpu_server, "_image_faults", lambda _: [])
-        settings = SupervisorSettings(canary_interval_s=2.0, drain_s=BOUND_S)
+        settings = SupervisorSettings(canary_interval_s=2.0, drain_s=BOUND_S, idle_s=1.0)
         with Supervisor(GpuServer(MADE_UP, launch, variables), settings) as found:
             yield found
 

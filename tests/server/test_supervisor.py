@@ -49,7 +49,7 @@ from tests.server.conftest import (
     text,
 )
 
-SETTINGS = SupervisorSettings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=BOUND_S)
+SETTINGS = SupervisorSettings(canary_interval_s=2.0, backoff_min_s=0.2, drain_s=BOUND_S, idle_s=1.0)
 
 EMBED_MODELS = ("tokenizer", "embedder", "embed")
 LLM_MODELS = ("tokenizer", "llm")
@@ -64,13 +64,11 @@ LONG = [
 
 
 @contextlib.contextmanager
-def supervised(
-    folder: Path, *models: str, settings: SupervisorSettings = SETTINGS
-) -> Iterator[Supervisor]:
+def supervised(folder: Path, *models: str) -> Iterator[Supervisor]:
     """With these models alone, if any are named."""
     repository = linked(folder / "models", *models) if models else REPOSITORY
     server = CpuServer(load_sku("cpu"), free_ports(), folder / "tritonserver.log", repository)
-    with Supervisor(server, settings) as running:
+    with Supervisor(server, SETTINGS) as running:
         yield running
 
 
@@ -350,15 +348,11 @@ def test_sigterm_does_not_wait_for_streams_without_a_request(tmp_path: Path) -> 
 
 def test_sigterm_waits_for_who_reads_slowly(tmp_path: Path) -> None:
     """All is computed, and more of it than the kernel keeps for the client is still to be sent."""
-    settings = replace(SETTINGS, idle_s=1.0, drain_s=BOUND_S)
     texts = [f"text {number}" for number in range(1024)]
     inputs = [{"name": "input_text", "shape": [1024], "datatype": "BYTES", "data": texts}]
     body = json.dumps({"inputs": inputs})
     head = f"POST /v2/models/embed/infer HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
-    with (
-        supervised(tmp_path, *EMBED_MODELS, settings=settings) as running,
-        socket.socket() as slow,
-    ):
+    with supervised(tmp_path, *EMBED_MODELS) as running, socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
         slow.settimeout(BOUND_S)
         slow.connect(("127.0.0.1", running.ports.http))
