@@ -20,6 +20,7 @@ from tests.chaos.oracle import Oracle
 from tests.chaos.requests import of_every_length
 from tests.chaos.serving import grpc_address, start, starter
 from tests.chaos.traffic import send_all
+from tests.served_models import in_words, served_models
 from tests.soak.collection import FACTS, Collection
 from tests.soak.gateway_calls import healthy_calls, vector_store
 from tests.soak.gateway_line import GatewayLine
@@ -82,7 +83,7 @@ def main(
         reload_minutes * 60,
         clients,
         "tritonserver without the supervisor" if bare else "the supervised server",
-        describe(),
+        f"{in_words(served_models())}; {describe()}",
         commit,
     )
     for kept in ("collections", "files"):  # by the last run

@@ -17,7 +17,7 @@ document of a collection of {passages:,} passages every {write_s:g} s, which is 
 must be the idle server's. `llm` had prompts of all lengths before: it [grows](operate.md#machine)
 with them.
 
-Machine: {machine}; commit {commit}.
+Served: {served}; commit {commit}.
 
 **{verdict}**
 
@@ -49,7 +49,8 @@ class SoakSetting:
     reload_s: float
     clients: int
     what: str
-    machine: str
+    served: str
+    """Models and machine."""
     commit: str
 
 
@@ -105,7 +106,7 @@ def page(
         passages=ROWS,
         write_s=WRITE_S,
         disk=_disk(record, setting.warm_up_s),
-        machine=setting.machine,
+        served=setting.served,
         commit=setting.commit,
         verdict=_verdict(found, faults, record.samples[-1]),
         rows="\n".join(map(_row, found)),
